@@ -1,0 +1,60 @@
+# Every target sets up .venv first; that is quick from the second time on.
+#   make demo ARGS=--once      PYTHON=/path/to/python3 make setup
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+SETUP := $(VENV)/.set-up
+BENCH := .tools/bench
+BENCH_SETUP := $(BENCH)/.set-up
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-flask test lint types bench docs-check clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+setup: $(SETUP)  ## make .venv with all extras and tools (PYTHON=... chooses the interpreter)
+
+$(SETUP): pyproject.toml tests/tools/setup.sh
+	@tests/tools/setup.sh $(VENV)
+	@touch $@
+
+demo: $(SETUP)  ## Django over real data: a narrated run, then a site to look at (ARGS=--once ends after the run)
+	@$(RUN) example_projects/django_shop/demo.py $(ARGS)
+
+demo-flask: $(SETUP)  ## the same with Flask
+	@$(RUN) example_projects/flask_catalog/demo.py $(ARGS)
+
+test: $(SETUP)  ## all tests with branch coverage (ARGS are given to pytest)
+	@tests/tools/redis.sh
+	$(RUN) -m pytest --cov $(ARGS)
+
+lint: $(SETUP)  ## ruff, formatting, import contracts
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(VENV)/bin/lint-imports
+
+types: $(SETUP)  ## mypy over the packages, pyright over the typing tests
+	$(RUN) -m mypy
+	$(RUN) -m pyright
+
+bench: $(BENCH_SETUP)  ## measure against other caching packages (ARGS choose what)
+	@$(BENCH)/bin/python -m tests.benchmarks $(ARGS)
+
+# The peers live in an environment of their own: what they pin must not decide what is tested.
+$(BENCH_SETUP): $(SETUP) tests/benchmarks/requirements.txt
+	@echo "Installing the packages to compare with into $(BENCH) ..."
+	@tests/tools/redis.sh
+	@test -x $(BENCH)/bin/python || $(RUN) -m venv --without-pip $(BENCH)
+	@$(RUN) -m pip --python $(BENCH)/bin/python install -qq --editable '.[all]' -r tests/benchmarks/requirements.txt
+	@touch $@
+
+docs-check: $(SETUP)  ## run the code in README.md and docs/, check every relative link
+	@tests/tools/redis.sh
+	$(RUN) -m pytest tests/test_docs.py $(ARGS)
+
+clean:  ## remove environments, caches and everything else that can be made again
+	rm -rf $(VENV) .tools .demo build dist htmlcov .coverage coverage.xml
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

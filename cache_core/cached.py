@@ -1,0 +1,222 @@
+"""A cached function: the wrapper that callers call, and the hot path inside it.
+
+The wrapper is generated with the function's own parameters, so a call costs no packing and each
+spelling of it (positional, keyword, default) is one key. Its body is the whole hot path: what the
+request remembers, or an entry of the local layer that was found valid under the present versions.
+Everything else is decided in ``protocol.read``.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Awaitable, Callable, Hashable
+from functools import update_wrapper
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from cache_core.errors import UnkeyableValue
+from cache_core.events import Bypassed, Outcome, Reason
+from cache_core.protocol.call import Call
+from cache_core.protocol.drivers import arun, run
+from cache_core.protocol.read import read
+from cache_core.protocol.write import Delivery
+
+if TYPE_CHECKING:
+    from contextvars import ContextVar
+
+    from cache_core.cache import Cache
+    from cache_core.keys.binding import Binding
+    from cache_core.keys.key import Key
+    from cache_core.keys.usecase import UseCase
+    from cache_core.policy.policy import Policy
+    from cache_core.protocol.scope import Scope
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Cached(Protocol[P, R_co]):
+    """What ``cache.cached`` returns: the function as it was, with handles for its entries.
+
+    Attributes:
+        use_case: The use case that the function was registered as.
+    """
+
+    use_case: UseCase
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Returns what the function returns, from the cache where that is allowed."""
+        ...
+
+    def uncached(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Runs the function itself; the cache neither serves nor keeps anything."""
+        ...
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
+        """The key of the entry for these arguments; raises ``UnkeyableValue``."""
+        ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Delivery:
+        """Invalidates the one entry for these arguments, in every layer and process."""
+        ...
+
+    def ainvalidate(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Delivery]:
+        """As ``invalidate``, for asyncio."""
+        ...
+
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Cached[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Cached[Concatenate[S, Q], R_co], instance: S, owner: type | None = None, /
+    ) -> Callable[Q, R_co]: ...
+
+
+class CachedFunction:
+    """What stands behind a wrapper.
+
+    Args:
+        cache: The cache that the function was declared on.
+        use_case: Its use case.
+        binding: How its arguments become a key.
+        declared: The decorator's tier of the policy.
+        codec: What turns its values into bytes; None for the cache's own choice.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        use_case: UseCase,
+        binding: Binding,
+        *,
+        declared: Policy,
+        codec: object,
+    ) -> None:
+        self.cache = cache
+        self.use_case = use_case
+        self.binding = binding
+        self.declared = declared
+        self.codec = codec
+        self.function = binding.function
+        self.calls_while_off = 0
+
+    def identify(self, key: tuple[Hashable, ...]) -> Key:
+        """The full key behind a local key; raises ``UnkeyableValue``."""
+        return self.binding.key(key[1:])
+
+    def read(self, scope: Scope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any) -> Any:
+        """A call that the hot path could not answer."""
+        call = self._call(scope, key, args, kwargs)
+        return run(call.runtime, read(call))
+
+    async def aread(
+        self, scope: Scope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As ``read``, for coroutine functions."""
+        call = self._call(scope, key, args, kwargs)
+        return await arun(call.runtime, read(call))
+
+    def note_unkeyable(self, scope: Scope, error: Exception) -> None:
+        """Counts and reports a call whose key could not be built; it runs uncached."""
+        runtime = scope.runtime
+        runtime.tally(self.use_case.name).count(Outcome.BYPASS, None, Reason.UNKEYABLE)
+        detail = str(error) if isinstance(error, UnkeyableValue) else repr(error)
+        runtime.hooks.send(Bypassed(self.use_case.name, None, Reason.UNKEYABLE, detail))
+
+    def _call(
+        self, scope: Scope, key: tuple[Hashable, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call:
+        runtime = scope.runtime
+        now = runtime.clock.monotonic()
+        plan = runtime.plan(self)
+        wall = runtime.clock.wall()
+        return Call(self, key, scope.at(now), plan, args, kwargs, started=now, wall=wall)
+
+    def wrapper(self, active: ContextVar[Scope | None]) -> Any:
+        """The function that callers call.
+
+        Args:
+            active: Holds the scope of the running code while caching is enabled, else None.
+        """
+        wrapper = _compile(self, active)
+        update_wrapper(wrapper, self.function)
+        wrapper.use_case = self.use_case
+        wrapper.uncached = self.function
+        wrapper.cached_function = self
+        for name in ("key", "invalidate", "ainvalidate"):
+            setattr(wrapper, name, getattr(self, name))
+        return wrapper
+
+    def key(self, *args: Any, **kwargs: Any) -> Key:
+        """The key of the entry for these arguments."""
+        return self.binding.key(self.binding.bind(*args, **kwargs))
+
+    def invalidate(self, *args: Any, **kwargs: Any) -> Delivery:
+        """Invalidates the one entry for these arguments."""
+        return self.cache.invalidate_key(self.key(*args, **kwargs))
+
+    async def ainvalidate(self, *args: Any, **kwargs: Any) -> Delivery:
+        """As ``invalidate``, for asyncio."""
+        return await self.cache.ainvalidate_key(self.key(*args, **kwargs))
+
+
+# {p} is a prefix that none of the function's own names begins with.
+_TEMPLATE = """\
+{p}def {p}wrapper({signature}):
+    {p}scope = {p}active()
+    if {p}scope is None:
+        {p}own.calls_while_off += 1
+        return {p}wait{p}function({call})
+    try:
+        {p}key = ({p}marker, {items})
+    except Exception as {p}error:
+        {p}own.note_unkeyable({p}scope, {p}error)
+    else:
+        {p}entry = {p}scope.memo.get({p}key)
+        if {p}entry is not None:
+            {p}plan = {p}entry.plan
+            if {p}plan.fast and {p}scope.expires > {p}now():
+                {p}plan.tally.request_hits += 1
+                return {p}entry.value
+        else:
+            {p}entry = {p}scope.entries.get({p}key)
+            if {p}entry is not None and {p}entry.checked is {p}scope.versions.token:
+                {p}plan = {p}entry.plan
+                {p}time = {p}now()
+                if {p}plan.fast and {p}entry.expires > {p}time and {p}scope.expires > {p}time:
+                    {p}entry.hot = True
+                    {p}scope.memo[{p}key] = {p}entry
+                    {p}plan.tally.local_hits += 1
+                    return {p}entry.value
+        return {p}wait{p}read({p}scope, {p}key, {call})
+    return {p}wait{p}function({call})
+"""
+
+
+def _compile(own: CachedFunction, active: ContextVar[Scope | None]) -> Any:
+    binding, is_async = own.binding, iscoroutinefunction(own.function)
+    p = binding.prefix
+    source = _TEMPLATE.replace("{p}def", "async def" if is_async else "def")
+    source = source.replace("{p}wait", "await " if is_async else "").format(
+        p=p,
+        signature=binding.signature_source,
+        call=binding.call_source,
+        items=binding.key_source,
+    )
+    namespace = {
+        **binding.namespace,
+        f"{p}active": active.get,
+        f"{p}own": own,
+        f"{p}function": own.function,
+        f"{p}marker": own.use_case.name,
+        f"{p}now": own.cache.clock.monotonic,
+        f"{p}read": own.aread if is_async else own.read,
+    }
+    # A name of its own for each function, with its source known to tracebacks and debuggers.
+    filename = f"<cache_core wrapper of {own.use_case.name}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    exec(compile(source, filename, "exec"), namespace)  # noqa: S102 - built from names only
+    return namespace[f"{p}wrapper"]

@@ -1,0 +1,125 @@
+"""Every error that cache_core raises.
+
+::
+
+    CacheCoreError
+    ├── ConfigurationError      settings or a policy are wrong; lists every problem at once
+    ├── DeclarationError        a decorator's arguments do not fit the function
+    │   └── UseCaseExists       two functions claim one use case name
+    ├── MissingExtra            an optional package is not installed
+    ├── NotConfigured           a cache was asked for work that needs a configured runtime
+    ├── UnkeyableValue          an argument or id has no stable text to build a key from
+    ├── Unstorable              a value cannot be turned into bytes
+    ├── Unreadable              bytes from a store are not an entry that we may use
+    └── RemoteError             the remote layer failed or did not answer in time
+
+Configuration and declaration errors raise at start-up. The last four are raised inside the
+library only: a cached call turns them into a counted miss or bypass and returns the loader's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cache_core.events import Reason
+
+
+class CacheCoreError(Exception):
+    """Base of everything raised by cache_core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a configuration.
+
+    Args:
+        path: Where it stands, for example ``CACHE_CORE['USE_CASES']['GetUser']['ttl']``.
+        found: What was found there, already safe to show (secrets masked).
+        expected: What is allowed there.
+        hint: What to do about it; empty when *expected* says it all.
+    """
+
+    path: str
+    found: str
+    expected: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.path} is {self.found}; expected {self.expected}."
+        return f"{text} {self.hint}" if self.hint else text
+
+
+class ConfigurationError(CacheCoreError):
+    """Settings or a policy are wrong.
+
+    Attributes:
+        problems: Everything that was found wrong, in the order of the settings.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        if len(self.problems) == 1:
+            return str(self.problems[0])
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        return f"{len(self.problems)} problems in the configuration:{lines}"
+
+
+class DeclarationError(CacheCoreError, TypeError):
+    """A decorator's arguments do not fit the function that it decorates."""
+
+
+class UseCaseExists(DeclarationError):
+    """Two functions claim one use case name."""
+
+
+class MissingExtra(CacheCoreError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, what: str, *, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the package {package!r}, which is not installed; "
+            f"install it with: pip install 'cache-core[{extra}]'"
+        )
+
+
+class NotConfigured(CacheCoreError, RuntimeError):
+    """A cache was asked for work that needs a runtime, and there is none here."""
+
+
+class UnkeyableValue(CacheCoreError, TypeError):
+    """A value has no stable text, so no key can be built from it."""
+
+
+class Unstorable(CacheCoreError):
+    """A value cannot be turned into bytes, or is larger than allowed."""
+
+
+class Unreadable(CacheCoreError):
+    """Bytes from a store are not an entry that we may use.
+
+    Attributes:
+        reason: Which check failed; also the label that the miss is counted under.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(detail or reason.value)
+        self.reason = reason
+
+
+class RemoteError(CacheCoreError):
+    """The remote layer failed, refused, or did not answer in time."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the closest known name, or an empty text when none is close."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else ""

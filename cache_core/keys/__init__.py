@@ -1,0 +1,3 @@
+"""How a call becomes a key."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Where entries live."""
+
+from __future__ import annotations

@@ -1,0 +1,328 @@
+"""Our own few connections: one operation at a time on each, the last one used is used next.
+
+redis-py's connection objects do the talking (handshake, TLS, parsing); its pool and its command
+machinery are left out, they cost more than the network does on a good day. A connection on which
+anything unexpected happened is thrown away: a late reply must never answer the next question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis.asyncio.connection
+import redis.connection
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import ReadOnlyError, ResponseError
+
+from cache_core.errors import RemoteError
+from cache_core.layers.redis.commands import Command, Replies
+from cache_core.layers.redis.options import RedisOptions
+
+BUSY = "every connection is in use; see 'max_connections'"
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+
+def connection_arguments(options: RedisOptions) -> tuple[str, dict[str, Any]]:
+    """The name of redis-py's connection class, and what both of its versions are made with."""
+    arguments: dict[str, Any] = {
+        "db": options.db,
+        "username": options.username,
+        "password": options.password,
+        "client_name": options.client_name,
+        "socket_connect_timeout": options.connect_timeout,
+        "protocol": 2,
+    }
+    if options.unix_socket_path:
+        return "UnixDomainSocketConnection", {**arguments, "path": options.unix_socket_path}
+    arguments |= {"host": options.host, "port": options.port, **keepalive()}
+    return ("SSLConnection", arguments | tls(options)) if options.ssl else ("Connection", arguments)
+
+
+def keepalive() -> dict[str, Any]:
+    """Arguments that keep idle connections alive behind balancers that drop silent ones."""
+    known = {getattr(socket, n): value for n, value in _KEEPALIVE.items() if hasattr(socket, n)}
+    return {"socket_keepalive": True, "socket_keepalive_options": known}
+
+
+def tls(options: RedisOptions) -> dict[str, Any]:
+    """The TLS arguments; host names are checked, which redis-py 5 does not do by itself."""
+    chosen = dict(options.ssl_options)
+    checked = chosen.get("ssl_cert_reqs") != "none"
+    return {"ssl_check_hostname": checked, **chosen}
+
+
+class _Line:
+    """A place for one connection of a thread; opens it when asked, again when it was closed."""
+
+    __slots__ = ("_connection", "_make", "_outdated", "_timeout")
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+        self._connection: Any = None
+        self._timeout = 0.0
+        self._outdated = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
+    def exchange(self, commands: Sequence[Command], timeout: float) -> Replies:
+        if self._connection is not None:
+            try:
+                return self._ask(commands, timeout)
+            except Disconnected:
+                # Most likely it was closed while idle, by a restart for example. Every command of
+                # ours may run twice (rule X0), so a fresh connection gets its chance.
+                self.hang_up()
+        self._open(timeout)
+        return self._ask(commands, timeout)
+
+    def hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        self._outdated = False
+        if connection is not None:
+            connection.disconnect()
+
+    def _open(self, timeout: float) -> None:
+        self._connection, self._timeout = self._make(socket_timeout=timeout), timeout
+        self._connection.connect()
+
+    def _ask(self, commands: Sequence[Command], timeout: float) -> Replies:
+        connection = self._connection
+        if timeout != self._timeout:
+            # redis-py has no public way to change the timeout of a live connection.
+            connection._sock.settimeout(timeout)  # noqa: SLF001
+            self._timeout = timeout
+        connection.send_packed_command(_packed(connection, commands), check_health=False)
+        replies = [self._read(connection) for _ in commands]
+        if self._outdated:
+            self.hang_up()
+        return replies
+
+    def _read(self, connection: Any) -> Any:
+        try:
+            return connection.read_response()
+        except ReadOnlyError as error:
+            self._outdated = True  # no longer the master: the name may lead to the new one
+            return error
+        except ResponseError as error:
+            return error
+
+
+class Connections:
+    """The connections of one process, for its threads.
+
+    Args:
+        options: How to reach Redis.
+    """
+
+    per_key = False
+
+    def __init__(self, options: RedisOptions) -> None:
+        kind, arguments = connection_arguments(options)
+        cls = getattr(redis.connection, kind)
+        self._patience = options.connect_timeout
+        # append and pop are atomic: the fast path needs no lock. Open lines stand at the right.
+        self._lines = deque(
+            _Line(lambda **more: cls(**arguments, **more)) for _ in range(options.max_connections)
+        )
+        self._freed = threading.Condition()
+        self._waiting = 0
+
+    def execute(self, commands: Sequence[Command], timeout: float) -> Replies:
+        """Sends *commands* at once and reads all replies; each has *timeout* seconds."""
+        line = self._free() or self._wait()
+        try:
+            return line.exchange(commands, timeout)
+        except BaseException:
+            line.hang_up()
+            raise
+        finally:
+            self._give(line)
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses at the moment."""
+        idle = [line for _ in range(len(self._lines)) if (line := self._free())]
+        for line in idle:
+            line.hang_up()
+            self._give(line)
+
+    def _give(self, line: _Line) -> None:
+        if line.is_open:
+            self._lines.append(line)
+        else:
+            self._lines.appendleft(line)
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
+
+    def _wait(self) -> _Line:
+        with self._freed:
+            self._waiting += 1  # whoever gives a line back from here on tells us
+            try:
+                line = self._freed.wait_for(self._free, self._patience)
+            finally:
+                self._waiting -= 1
+        if line is None:
+            raise RemoteError(BUSY)
+        return line
+
+    def _free(self) -> _Line | None:
+        try:
+            return self._lines.pop()
+        except IndexError:
+            return None
+
+
+class _LoopLine:
+    """A place for one connection of an event loop; as ``_Line``."""
+
+    __slots__ = ("_connection", "_hanging_up", "_make", "_outdated", "_timer", "is_late")
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+        self._connection: Any = None
+        self._timer: asyncio.Handle | None = None
+        self._hanging_up: asyncio.Task[None] | None = None
+        self._outdated = False
+        self.is_late = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
+    async def exchange(self, commands: Sequence[Command], timeout: float) -> Replies:
+        if self._connection is not None:
+            try:
+                return await self._ask(commands, timeout)
+            except Disconnected:
+                if self.is_late:
+                    raise
+                await self.hang_up()
+        await self._open(timeout)
+        return await self._ask(commands, timeout)
+
+    async def hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        self._outdated = self.is_late = False
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    async def _open(self, timeout: float) -> None:
+        self._connection = self._make(socket_timeout=timeout)
+        await self._connection.connect()
+        # From here on one timer watches over a whole exchange, for less than redis-py's two cost.
+        self._connection.socket_timeout = None
+
+    async def _ask(self, commands: Sequence[Command], timeout: float) -> Replies:
+        connection = self._connection
+        self._timer = asyncio.get_running_loop().call_later(timeout, self._check)
+        try:
+            packed = _packed(connection, commands)
+            await connection.send_packed_command(packed, check_health=False)
+            replies = [await self._read(connection) for _ in commands]
+        finally:
+            self._timer.cancel()
+        if self._outdated:
+            await self.hang_up()
+        return replies
+
+    def _check(self) -> None:
+        """Time is up. When the loop itself was late, a reply that is here by now still counts."""
+        self._timer = asyncio.get_running_loop().call_soon(self._expire)
+
+    def _expire(self) -> None:
+        self.is_late = True
+        # Ends the pending read with an error. Kept, for a loop holds its tasks weakly.
+        hanging_up = self._connection.disconnect(nowait=True)
+        self._hanging_up = asyncio.get_running_loop().create_task(hanging_up)
+
+    async def _read(self, connection: Any) -> Any:
+        try:
+            return await connection.read_response()
+        except ReadOnlyError as error:
+            self._outdated = True
+            return error
+        except ResponseError as error:
+            return error
+
+
+class LoopConnections:
+    """The connections of one event loop.
+
+    Args:
+        options: How to reach Redis.
+    """
+
+    per_key = False
+
+    def __init__(self, options: RedisOptions) -> None:
+        kind, arguments = connection_arguments(options)
+        cls = getattr(redis.asyncio.connection, kind)
+        self._patience = options.connect_timeout
+        self._lines = deque(
+            _LoopLine(lambda **more: cls(**arguments, **more))
+            for _ in range(options.max_connections)
+        )
+        self._waiters: deque[asyncio.Future[_LoopLine]] = deque()
+        self._is_closed = False
+
+    async def execute(self, commands: Sequence[Command], timeout: float) -> Replies:
+        """Sends *commands* at once and reads all replies, within *timeout* seconds."""
+        line = self._lines.pop() if self._lines else await self._wait()
+        try:
+            replies = await line.exchange(commands, timeout)
+            if self._is_closed:
+                await line.hang_up()
+            return replies
+        except BaseException as error:
+            is_late = line.is_late and isinstance(error, Exception)
+            await line.hang_up()
+            if is_late:
+                raise TimeoutError(f"no answer within {timeout:g} s") from error
+            raise
+        finally:
+            self._give(line)
+
+    async def aclose(self) -> None:
+        """Closes the connections that nobody uses now; each of the others after its use."""
+        self._is_closed = True
+        for line in tuple(self._lines):
+            await line.hang_up()
+
+    def _give(self, line: _LoopLine) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(line)
+                return
+        if line.is_open:
+            self._lines.append(line)
+        else:
+            self._lines.appendleft(line)
+
+    async def _wait(self) -> _LoopLine:
+        waiter: asyncio.Future[_LoopLine] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await asyncio.wait({waiter}, timeout=self._patience)
+        except asyncio.CancelledError:
+            if waiter.done():
+                self._give(waiter.result())
+            waiter.cancel()
+            raise
+        if waiter.done():
+            return waiter.result()
+        waiter.cancel()
+        raise RemoteError(BUSY)
+
+
+def _packed(connection: Any, commands: Sequence[Command]) -> Any:
+    if len(commands) == 1:
+        return connection.pack_command(*commands[0])
+    return connection.pack_commands(commands)

@@ -1,0 +1,228 @@
+"""The remote layer over Redis.
+
+Nothing is opened, and redis-py is not even imported, before the first operation. Each process has
+connections of its own, also after a fork, and so has each event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from cache_core.errors import MissingExtra, RemoteError
+from cache_core.layers.base import Fetch, RemoteOperation, RemoteResult
+from cache_core.layers.redis.commands import Commands, ping
+
+if TYPE_CHECKING:
+    from cache_core.layers.redis.clients import AsyncExecutor, Executor
+    from cache_core.layers.redis.options import RedisOptions
+
+T = TypeVar("T")
+
+
+class RedisLayer:
+    """Entries and versions in Redis, shared between processes.
+
+    Args:
+        options: How to reach Redis.
+        namespace: What every key of ours begins with.
+
+    Raises:
+        MissingExtra: The package ``redis`` is not installed.
+    """
+
+    def __init__(self, options: RedisOptions, *, namespace: str) -> None:
+        if find_spec("redis") is None:
+            raise MissingExtra("The Redis layer", package="redis", extra="redis")
+        self._options = options
+        self._commands = {k: Commands(namespace, per_key=k) for k in (False, True)}
+        self._threads = _PerProcess(self._open)
+        self._loops = _PerLoop(self._aopen)
+
+    def perform(self, operation: RemoteOperation) -> RemoteResult:
+        """Executes *operation* in this thread.
+
+        Raises:
+            RemoteError: Redis failed, refused or was late.
+        """
+        try:
+            executor = self._threads.get()
+            talk = self._commands[executor.per_key].talk(operation)
+            return _run(executor, talk, self._timeout(operation))
+        except Exception as error:
+            raise self._failure(error, operation) from error
+
+    async def aperform(self, operation: RemoteOperation) -> RemoteResult:
+        """Executes *operation* on the running event loop; raises as ``perform``."""
+        try:
+            executor = await self._loops.get()
+            talk = self._commands[executor.per_key].talk(operation)
+            timeout = self._timeout(operation)
+            try:
+                commands = next(talk)
+                while True:
+                    commands = talk.send(await executor.execute(commands, timeout))
+            except StopIteration as end:
+                return cast("RemoteResult", end.value)
+        except Exception as error:
+            raise self._failure(error, operation) from error
+
+    def ping(self) -> None:
+        """Asks whether Redis answers; raises ``RemoteError`` when it does not."""
+        try:
+            _run(self._threads.get(), ping(), self._options.read_timeout)
+        except Exception as error:
+            raise self._failure(error, "ping") from error
+
+    def sweep(self, batch: int = 500) -> int:
+        """Frees the memory of every key of this namespace, and of no other key.
+
+        Walks through all keys of the database, *batch* at a time, while others go on working. To
+        invalidate everything, bump the root instead: that is one command.
+
+        Returns:
+            How many keys were removed.
+
+        Raises:
+            RemoteError: Redis failed, refused or was late.
+        """
+        try:
+            executor = self._threads.get()
+            commands = self._commands[executor.per_key]
+            from cache_core.layers.redis.clients import Client
+
+            if isinstance(executor, Client):
+                return executor.sweep(commands.pattern, batch)
+            return _run(executor, commands.sweep(batch), self._options.write_timeout)
+        except Exception as error:
+            raise self._failure(error, "sweep") from error
+
+    def describe(self) -> str:
+        """Where Redis is, for people: host, port and database, never a password."""
+        return self._options.describe()
+
+    def close(self) -> None:
+        """Closes every connection of this process. The layer opens new ones when used again."""
+        self._threads.close()
+
+    async def aclose(self) -> None:
+        """Closes the connections of the running event loop."""
+        await self._loops.aclose()
+
+    def _open(self) -> Executor:
+        from cache_core.layers.redis.clients import for_threads
+
+        return for_threads(self._options)
+
+    def _aopen(self) -> AsyncExecutor:
+        from cache_core.layers.redis.clients import for_loop
+
+        return for_loop(self._options)
+
+    def _timeout(self, operation: RemoteOperation) -> float:
+        is_read = isinstance(operation, Fetch)
+        return self._options.read_timeout if is_read else self._options.write_timeout
+
+    def _failure(self, error: Exception, operation: object) -> RemoteError:
+        """What to tell of *error*. Its own text only where no password can be in it."""
+        name = operation if isinstance(operation, str) else type(operation).__name__.lower()
+        kind = type(error)
+        ours = isinstance(error, (RemoteError, OSError)) or kind.__module__.startswith("redis.")
+        text = str(error) if ours else f"a {kind.__name__}"
+        if self._options.password:
+            text = text.replace(self._options.password, "***")
+        return RemoteError(f"{name} failed at {self.describe()}: {text}")
+
+
+def _run(executor: Executor, talk: Generator[Any, Any, T], timeout: float) -> T:
+    try:
+        commands = next(talk)
+        while True:
+            commands = talk.send(executor.execute(commands, timeout))
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
+class _Place(Generic[T]):
+    """Where a process keeps what it opened; the lock is this process's own."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.value: T | None = None
+
+
+class _PerProcess:
+    """Opens one executor in each process: nothing of the parent is used after a fork."""
+
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._places: dict[int, _Place[Executor]] = {}
+
+    def get(self) -> Executor:
+        place = self._places.get(os.getpid())
+        return (place and place.value) or self._first()
+
+    def close(self) -> None:
+        place = self._places.pop(os.getpid(), None)
+        if place and place.value:
+            place.value.close()
+
+    def _first(self) -> Executor:
+        # A lock of the parent could have been held by a thread that does not exist here.
+        pid = os.getpid()
+        place = self._places.setdefault(pid, _Place())
+        for parent in [known for known in tuple(self._places) if known != pid]:
+            self._places.pop(parent, None)  # closes our copies only; the parent's go on
+        with place.lock:
+            if place.value is None:
+                place.value = self._make()
+            return place.value
+
+
+class _PerLoop:
+    """Opens one executor on each event loop, and closes it together with the loop."""
+
+    def __init__(self, make: Callable[[], AsyncExecutor]) -> None:
+        self._make = make
+        self._kept: dict[asyncio.AbstractEventLoop, _Kept] = {}
+
+    async def get(self) -> AsyncExecutor:
+        kept = self._kept.get(asyncio.get_running_loop())
+        return kept.executor if kept else await self._first()
+
+    async def aclose(self) -> None:
+        kept = self._kept.pop(asyncio.get_running_loop(), None)
+        if kept:
+            await kept.guard.aclose()
+
+    async def _first(self) -> AsyncExecutor:
+        loop = asyncio.get_running_loop()
+        for other in [known for known in tuple(self._kept) if known.is_closed()]:
+            self._kept.pop(other, None)
+        executor = self._make()
+        kept = self._kept[loop] = _Kept(executor, self._guard(loop, executor))
+        # A loop ends every generator that was begun on it before it is closed; ours then closes
+        # the connections, for nobody can do that later.
+        await kept.guard.__anext__()
+        return executor
+
+    async def _guard(
+        self, loop: asyncio.AbstractEventLoop, executor: AsyncExecutor
+    ) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._kept.pop(loop, None)
+            await executor.aclose()
+
+
+class _Kept:
+    """An executor and the generator that closes it."""
+
+    def __init__(self, executor: AsyncExecutor, guard: AsyncGenerator[None, None]) -> None:
+        self.executor = executor
+        self.guard = guard

@@ -1,0 +1,144 @@
+"""How a value kept in this process is handed to its callers.
+
+Shared, everybody gets the same object: the fastest way, right for values that nobody changes.
+Copied, everybody gets an object of their own. In development ``fingerprint`` tells whether somebody
+changed a shared value after all.
+"""
+
+from __future__ import annotations
+
+import pickle
+from copy import deepcopy
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+from cache_core.errors import Unstorable
+
+_PROTOCOL = 5
+
+_UNCHANGEABLE = frozenset(
+    {
+        type(None),
+        bool,
+        bytes,
+        complex,
+        date,
+        datetime,
+        Decimal,
+        float,
+        int,
+        str,
+        time,
+        timedelta,
+        UUID,
+    }
+)
+
+# Django's cache of related objects, filled by merely reading them.
+_FILLED_BY_READING = frozenset({"fields_cache"})
+
+
+def keep_copy(value: Any) -> Any:
+    """Makes a copy of *value* for the local layer alone; ``copied`` makes values of it again.
+
+    The copy is kept pickled where that works: loading it costs about a quarter of
+    ``copy.deepcopy``, and the object mappers support it better. What cannot be pickled (an instance
+    of a local class, say) is copied with ``deepcopy``. What cannot be copied either is refused,
+    never silently shared.
+
+    Raises:
+        Unstorable: *value* can be neither pickled nor deep-copied.
+    """
+    if type(value) in _UNCHANGEABLE:
+        return value
+    try:
+        pickled = _Pickled(pickle.dumps(value, _PROTOCOL))
+        pickled.load()  # What does not come back is not a copy.
+    except Exception:  # noqa: BLE001  # Classes raise anything when they are pickled.
+        return _deep_copy(value)
+    return pickled
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of *value*, which may also be what ``keep_copy`` returned.
+
+    Raises:
+        Unstorable: *value* can be neither pickled nor deep-copied.
+    """
+    if type(value) is _Pickled:
+        return value.load()
+    kept = keep_copy(value)
+    return kept.load() if type(kept) is _Pickled else kept
+
+
+def fingerprint(value: object) -> bytes | None:
+    """A digest (16 bytes) of the present content of *value*, or None when it cannot be pickled.
+
+    Two digests of one object differ when it was changed in between. Digests of two equal objects
+    may differ: they depend on which parts are the same object. What an object merely remembers
+    when it is read is left out (``cached_property``, related objects of Django models).
+
+    It pickles the whole value, so it is meant for development.
+    """
+    written = BytesIO()
+    try:
+        _ContentPickler(written, _PROTOCOL).dump(value)
+    except Exception:  # noqa: BLE001  # Classes raise anything when they are pickled.
+        return None
+    return blake2b(written.getbuffer(), digest_size=16).digest()
+
+
+class _Pickled:
+    """A value as bytes that never leave this process."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def load(self) -> Any:
+        try:
+            return pickle.loads(self.data)  # noqa: S301  # Its own bytes.
+        except Exception as error:
+            raise Unstorable(f"a kept value cannot be loaded again ({error})") from error
+
+
+def _deep_copy(value: Any) -> Any:
+    try:
+        return deepcopy(value)
+    except Exception as error:
+        raise Unstorable(
+            f"a value of type {type(value).__qualname__} cannot be copied ({error}); "
+            "return plain data from the loader, or share the value between callers"
+        ) from error
+
+
+class _ContentPickler(pickle.Pickler):
+    """Leaves out of an object's state what was only put there by reading the object."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type):
+            return NotImplemented
+        remembered = _remembered(obj)
+        if not remembered:
+            return NotImplemented
+        reduced = obj.__reduce_ex__(_PROTOCOL)
+        if isinstance(reduced, str) or len(reduced) < 3 or not isinstance(reduced[2], dict):
+            return reduced
+        state = {name: part for name, part in reduced[2].items() if name not in remembered}
+        return (*reduced[:2], state, *reduced[3:])
+
+
+def _remembered(obj: object) -> set[str]:
+    """The names in the attribute dict of *obj* that a read put there."""
+    attributes: dict[str, Any] = getattr(obj, "__dict__", {})
+    return {
+        name
+        for name in attributes
+        if name in _FILLED_BY_READING
+        or type(getattr(type(obj), name, None)).__name__ == "cached_property"
+    }

@@ -1,0 +1,3 @@
+"""What people see: statistics and logs."""
+
+from __future__ import annotations

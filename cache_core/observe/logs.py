@@ -1,0 +1,111 @@
+"""Standard logging of what an operator must know, without flooding the log.
+
+Every log record goes to the logger ``cache_core``. Failures of a layer are logged at most once in an
+interval for each operation, with the number of those left out; advice about one use case once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from cache_core.events import (
+    Bypassed,
+    Event,
+    Invalidated,
+    LayerFailed,
+    NotStored,
+    Reason,
+    SharedValueChanged,
+    logger,
+)
+
+if TYPE_CHECKING:
+    from cache_core.clock import Clock
+
+_ADVICE = {
+    Reason.UNKEYABLE: "no key can be built, so these calls run uncached",
+    Reason.POLICY_ERROR: "the policy provider failed, so these calls run uncached",
+    Reason.FLIGHT_LATE: "another caller's load took too long to wait for",
+    Reason.UNSTORABLE: "its value cannot be stored",
+}
+
+
+class LogHook:
+    """Logs what went wrong. Every cache has one; it is silent while all is well.
+
+    Args:
+        clock: Measures the interval.
+        interval: Seconds in which one kind of failure is logged once.
+    """
+
+    events = (Bypassed, Invalidated, LayerFailed, NotStored, SharedValueChanged)
+
+    def __init__(self, clock: Clock, interval: float = 30.0) -> None:
+        self._clock = clock
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._last: dict[Hashable, tuple[float, int]] = {}
+        self._advised: set[Hashable] = set()
+
+    def __call__(self, event: Event) -> None:
+        """Logs *event* where it is worth it."""
+        if isinstance(event, LayerFailed):
+            self._failed(event)
+        elif isinstance(event, Invalidated):
+            if not event.delivered:
+                self._queued(event)
+        elif isinstance(event, SharedValueChanged):
+            self._advise(
+                (event.use_case, "shared"),
+                "A caller changed a value that use case %r shares between callers; give each its "
+                "own with policy copy='copied', or do not change what the cache returned",
+                event.use_case,
+            )
+        elif isinstance(event, (Bypassed, NotStored)) and event.reason in _ADVICE:
+            self._advise(
+                (event.use_case, event.reason),
+                "Use case %r: %s. %s",
+                event.use_case,
+                _ADVICE[event.reason],
+                event.detail,
+            )
+
+    def _failed(self, event: LayerFailed) -> None:
+        left_out = self._due((event.layer, event.operation))
+        if left_out is None:
+            return
+        logger.warning(
+            "The %s layer failed at %s: %s (%d more since the last such message)",
+            event.layer.value,
+            event.operation,
+            event.error,
+            left_out,
+        )
+
+    def _queued(self, event: Invalidated) -> None:
+        if self._due("queued") is not None:
+            logger.error(
+                "%d invalidations could not be delivered and wait in this process",
+                len(event.things),
+            )
+
+    def _advise(self, once: Hashable, message: str, *args: object) -> None:
+        with self._lock:
+            if once in self._advised:
+                return
+            self._advised.add(once)
+        logger.log(logging.WARNING, message, *args)
+
+    def _due(self, kind: Hashable) -> int | None:
+        """How many messages of this kind were left out, or None when this one is to be."""
+        now = self._clock.monotonic()
+        with self._lock:
+            last, left_out = self._last.get(kind, (float("-inf"), 0))
+            if now - last < self._interval:
+                self._last[kind] = (last, left_out + 1)
+                return None
+            self._last[kind] = (now, 0)
+        return left_out

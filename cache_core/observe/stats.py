@@ -1,0 +1,52 @@
+"""What happened in this process, as plain data for people, tests and exporters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cache_core.cached import CachedFunction
+    from cache_core.counters import Tally
+    from cache_core.protocol.runtime import Runtime
+
+
+def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, Any]:
+    """Counters of every declared use case and the state of the layers.
+
+    Args:
+        runtime: The runtime whose figures are wanted.
+        functions: The declared functions; those never called are there with zeros.
+
+    Returns:
+        Plain data that ``json.dumps`` takes. ``use_cases`` maps names to counters: ``requests`` is
+        the number of calls while caching was enabled, each of which was a hit of one layer, shared
+        another caller's load, or loaded; ``calls_while_off`` those while it was not (counted for
+        the function, so over all runtimes of the process).
+    """
+    return {
+        "namespace": runtime.settings.namespace,
+        "use_cases": {
+            function.use_case.name: {
+                "calls_while_off": function.calls_while_off,
+                **_figures(runtime.tally(function.use_case.name)),
+            }
+            for function in functions
+        },
+        "invalidations": runtime.invalidations,
+        "undelivered_invalidations": len(runtime.pending),
+        "local": asdict(runtime.local.report()),
+        "remote": None if runtime.remote is None else runtime.remote.describe(),
+    }
+
+
+def _figures(tally: Tally) -> dict[str, Any]:
+    figures = dict(tally.report())
+    hits = sum(figures["hits"].values())
+    requests = hits + figures["joined"] + figures["loads"]
+    return {
+        "requests": requests,
+        "hit_ratio": round(hits / requests, 4) if requests else None,
+        **figures,
+    }

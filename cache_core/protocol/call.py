@@ -1,0 +1,134 @@
+"""A call of a cached function on its way through the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cache_core.events import Layer, LayerFailed, Outcome, Reason
+from cache_core.keys.key import ROOT, Key, slot_thing
+
+if TYPE_CHECKING:
+    from cache_core.keys.usecase import UseCase
+    from cache_core.policy.policy import Policy
+    from cache_core.protocol.plan import Kept, Plan
+    from cache_core.protocol.scope import Scope
+
+
+class Target(Protocol):
+    """A cached function, as far as the protocol knows it."""
+
+    @property
+    def use_case(self) -> UseCase:
+        """What the function is called in policies and statistics."""
+        ...
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The loader."""
+        ...
+
+    @property
+    def declared(self) -> Policy:
+        """The decorator's tier of the policy."""
+        ...
+
+    @property
+    def codec(self) -> object:
+        """What the decorator wants its values turned into bytes by; None for the cache's choice."""
+        ...
+
+    def identify(self, key: tuple[Hashable, ...]) -> Key:
+        """The full key behind a local key; raises ``UnkeyableValue``."""
+        ...
+
+
+class Call:
+    """One call: what is asked for, in which scope, under which plan, since when.
+
+    Args:
+        target: The cached function.
+        key: The local key.
+        scope: The scope that the call happens in, open and fresh.
+        plan: The plan of the use case.
+        args, kwargs: What the loader is called with.
+        started: Monotonic seconds at the beginning of the call.
+        wall: Seconds since 1970 at the beginning of the call.
+    """
+
+    __slots__ = (
+        "args",
+        "data",
+        "kept",
+        "key",
+        "kwargs",
+        "layer",
+        "local_off",
+        "plan",
+        "remote_off",
+        "runtime",
+        "scope",
+        "started",
+        "storage",
+        "target",
+        "things",
+        "token",
+        "versions",
+        "wall",
+    )
+
+    def __init__(
+        self,
+        target: Target,
+        key: tuple[Hashable, ...],
+        scope: Scope,
+        plan: Plan,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        started: float,
+        wall: float,
+    ) -> None:
+        self.target = target
+        self.key = key
+        self.scope = scope
+        self.runtime = scope.runtime
+        # The scope may renew its memo while the loader runs; a call goes by one memo throughout.
+        self.versions = scope.versions
+        self.plan = plan
+        self.args = args
+        self.kwargs = kwargs
+        self.started = started
+        self.wall = wall
+        self.storage = ""
+        self.things: tuple[str, ...] = ()
+        self.local_off: Reason | None = None
+        self.remote_off: Reason | None = None
+        self.token: object = None
+        self.kept: Kept | None = None
+        self.data: bytes | None = None
+        self.layer = Layer.REQUEST
+
+    def identify(self) -> None:
+        """Works out the entry's key, what it depends on, and which layers take part.
+
+        Raises:
+            UnkeyableValue: The id or an argument has no stable text.
+        """
+        key = self.target.identify(self.key)
+        self.storage = key.storage
+        self.things = things_of(key, self.target.use_case)
+        unit = key.entity.id if key.entity else self.storage
+        self.local_off = self.plan.local.verdict(unit)
+        self.remote_off = self.plan.remote.verdict(unit)
+
+    def failed(self, operation: str, error: Exception) -> None:
+        """Counts and reports that the remote layer failed at *operation*."""
+        self.plan.tally.count(Outcome.ERROR, Layer.REMOTE, Reason.REMOTE_ERROR)
+        self.runtime.hooks.send(LayerFailed(self.plan.use_case, Layer.REMOTE, operation, error))
+
+
+def things_of(key: Key, use_case: UseCase) -> tuple[str, ...]:
+    """Everything that an entry depends on by its declaration (rule R1), coarse things first."""
+    declared = (ROOT, use_case.thing, slot_thing(use_case.name, key.slot))
+    return (*declared, key.entity.thing) if use_case.tracked and key.entity else declared

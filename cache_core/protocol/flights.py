@@ -1,0 +1,101 @@
+"""Single flight: callers that need the same load at the same time share one (protocol rule S1).
+
+Threads and asyncio tasks of any loop share one table. A flight belongs to a key *and* the stamp
+that its load started under, so a caller never joins a load that began before a change it must see.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Union
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The load returned *value*."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The load raised *error*; everybody who waited gets it once."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The load ended with nothing to share: its caller was cancelled, or the value is private."""
+
+
+FlightOutcome = Union[Landed, Crashed, Abandoned]
+
+leading: ContextVar[tuple[Flight, ...]] = ContextVar("cache_core_leading", default=())
+
+
+class Flight:
+    """One load in progress and the callers that wait for it."""
+
+    __slots__ = ("_lock", "_wakers", "key", "outcome")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.outcome: FlightOutcome | None = None
+        self._wakers: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
+
+    def watch(self, wake: Callable[[], object]) -> bool:
+        """Has *wake* called at the landing; False when the flight has landed already."""
+        with self._lock:
+            if self.outcome is None:
+                self._wakers.append(wake)
+            return self.outcome is None
+
+    def end(self, outcome: FlightOutcome) -> None:
+        """Sets the outcome and wakes everybody; wakers must not raise."""
+        with self._lock:
+            self.outcome = outcome
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+
+class Flights:
+    """The loads in progress in this process."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, Flight] = {}
+        self._lock = threading.Lock()
+
+    def enter(self, key: Hashable) -> tuple[Flight, bool]:
+        """The flight for *key* and whether the caller leads it, that is, must load and land it."""
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is not None:
+                return flight, False
+            flight = self._flights[key] = Flight(key)
+            return flight, True
+
+    def land(self, flight: Flight, outcome: FlightOutcome) -> None:
+        """Ends *flight*; later callers start another."""
+        with self._lock:
+            if self._flights.get(flight.key) is flight:
+                del self._flights[flight.key]
+        flight.end(outcome)
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def after_fork(self) -> None:
+        """The threads that led the flights do not exist in a child process."""
+        self._flights = {}
+        self._lock = threading.Lock()
+
+
+def is_led_here(flight: Flight) -> bool:
+    """Whether the running code is part of *flight*'s own load, so that waiting would never end."""
+    return flight in leading.get()

@@ -1,0 +1,74 @@
+"""Everything that the algorithms of this package ask the outside world to do.
+
+An algorithm is a generator: it yields one of these and is sent the result. It does no I/O itself,
+reads no clock and starts no thread, so the same code runs under threads, under asyncio and in a
+simulation (design section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, Union
+
+from cache_core.layers.base import Bump, Create, Fetch, Fetched, RemoteOperation, Store
+
+if TYPE_CHECKING:
+    from cache_core.protocol.call import Call
+    from cache_core.protocol.flights import Flight
+
+__all__ = [
+    "Ask",
+    "Bump",
+    "Create",
+    "Fetch",
+    "Fetched",
+    "Load",
+    "Loaded",
+    "Operation",
+    "Steps",
+    "Store",
+    "Wait",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Run the loader in the caller's thread or task; returns ``Loaded`` or raises its error.
+
+    Args:
+        call: The call to run it for.
+        flight: The flight that this load leads, None when nobody can join.
+    """
+
+    call: Call
+    flight: Flight | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A loader's value, the monotonic time at its end and the seconds that it took."""
+
+    value: Any
+    ended: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait until *flight* has landed, at most the configured time; returns its outcome or None."""
+
+    flight: Flight
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the policy provider about a use case; returns a ``Policy``, a failure or None."""
+
+    use_case: str
+
+
+Operation = Union[RemoteOperation, Load, Wait, Ask]
+Steps = Generator[Operation, Any, T]

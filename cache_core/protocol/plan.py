@@ -1,0 +1,149 @@
+"""A plan: the effective policy of one use case, prepared for the read path.
+
+It is made once for each change of policy and replaced as a whole, so that a call sees one policy
+from its beginning to its end. Entries point at the plan that they were kept under; when that is no
+longer the current one, they are judged anew under the one that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cache_core.events import Hit, Layer, Reason
+from cache_core.layers.memory import Entry
+from cache_core.layers.sharing import copied, fingerprint, keep_copy
+from cache_core.policy.ramp import LayerSwitch
+
+if TYPE_CHECKING:
+    from cache_core.counters import Tally
+    from cache_core.events import Hooks
+    from cache_core.policy.policy import Effective
+    from cache_core.wire.entry import Wire
+
+
+class Kept(Entry):
+    """An entry as the protocol keeps it.
+
+    Attributes:
+        fingerprint: In development mode, of the value as it was when it was kept.
+    """
+
+    __slots__ = ("fingerprint",)
+
+    fingerprint: bytes | None
+
+
+class Part:
+    """Whether and how long one layer takes part for one use case.
+
+    Attributes:
+        ttl: Seconds; 0 where the layer is off.
+        fixed: Whether the verdict is the same for every call.
+    """
+
+    __slots__ = ("_random", "_switch", "fixed", "present", "ttl")
+
+    def __init__(
+        self,
+        layer: Layer,
+        use_case: str,
+        effective: Effective,
+        *,
+        present: bool,
+        random: Callable[[], float],
+    ) -> None:
+        self._switch = LayerSwitch.of(effective, layer, use_case)
+        self._random = random
+        self.present = present
+        self.ttl = effective.layer(layer).ttl or 0.0
+        self.fixed = self._switch.fixed or not present
+
+    def verdict(self, unit: str) -> Reason | None:
+        """None when this layer takes part in a call for *unit*, else why it does not."""
+        if not self.present:
+            return Reason.NOT_CONFIGURED
+        return self._switch.decide(unit, self._random)
+
+
+class Plan:
+    """How calls of one use case are answered from now on.
+
+    Attributes:
+        fast: Whether the hot path may serve a valid entry without asking anything more.
+        tally: The use case's counters.
+        local, remote: The two layers' parts.
+        group: The use case's own group in the local layer, None for the shared one.
+        lineage: Grows when the local layer was switched off or restricted; an entry from before
+            never comes back.
+    """
+
+    __slots__ = (
+        "copied",
+        "effective",
+        "fast",
+        "group",
+        "hits_wanted",
+        "lineage",
+        "local",
+        "remote",
+        "tally",
+        "use_case",
+        "watched",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        use_case: str,
+        effective: Effective,
+        *,
+        tally: Tally,
+        wire: Wire | None,
+        hooks: Hooks,
+        random: Callable[[], float],
+        watched: bool,
+        polled: bool,
+        lineage: int,
+    ) -> None:
+        self.use_case = use_case
+        self.effective = effective
+        self.tally = tally
+        self.wire = wire
+        self.local = Part(Layer.LOCAL, use_case, effective, present=True, random=random)
+        self.remote = Part(
+            Layer.REMOTE, use_case, effective, present=wire is not None, random=random
+        )
+        self.group = use_case if _has_own_limits(effective) else None
+        self.lineage = lineage
+        self.copied = effective.copy == "copied"
+        self.watched = watched and not self.copied
+        self.hits_wanted = hooks.wanted(Hit)
+        self.fast = self._certain() and not (
+            polled or self.copied or self.watched or self.hits_wanted
+        )
+
+    def _certain(self) -> bool:
+        """Whether some layer takes part in every call, whatever the unit."""
+        parts = (self.local, self.remote)
+        return all(part.fixed for part in parts) and any(not part.verdict("") for part in parts)
+
+    def take_in(self, value: Any) -> Any:
+        """What to keep of *value*: itself, or a copy that no caller holds.
+
+        Raises:
+            Unstorable: The policy wants a copy and there can be none.
+        """
+        return keep_copy(value) if self.copied else value
+
+    def hand_out(self, value: Any) -> Any:
+        """A kept value as a caller gets it: itself, or a copy where the policy says so."""
+        return copied(value) if self.copied else value
+
+    def fingerprint(self, value: Any) -> bytes | None:
+        """In development mode, what tells whether somebody changed *value* since."""
+        return fingerprint(value) if self.watched else None
+
+
+def _has_own_limits(effective: Effective) -> bool:
+    return effective.max_local_entries is not None or effective.max_local_bytes is not None

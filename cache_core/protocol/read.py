@@ -1,0 +1,358 @@
+"""The read path: how a call gets its value. There is this one, for threads and for asyncio.
+
+In short: what the request remembers is served; else the versions of everything that the entry
+depends on are read, in the same round trip as the entry; an entry is served when it was computed
+under these very versions; otherwise one caller loads, and the value is kept under the versions that
+were read *before* the loader started. So a value that was computed from older data than an
+invalidation can never be valid after it (protocol.md, section F, has the proof).
+
+The functions are generators over ``operations``; the hot path for entries that are known to be
+valid stands in ``cached.py`` and never comes here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cache_core.errors import RemoteError, UnkeyableValue, Unreadable, Unstorable
+from cache_core.events import (
+    Bypassed,
+    Hit,
+    Layer,
+    Missed,
+    NotStored,
+    Outcome,
+    Reason,
+    SharedValueChanged,
+)
+from cache_core.keys.key import is_coarse
+from cache_core.layers.size import weigh
+from cache_core.protocol.flights import (
+    Abandoned,
+    Crashed,
+    Flight,
+    FlightOutcome,
+    Landed,
+    is_led_here,
+)
+from cache_core.protocol.operations import (
+    Ask,
+    Create,
+    Fetch,
+    Fetched,
+    Load,
+    Loaded,
+    Steps,
+    Store,
+    Wait,
+)
+from cache_core.protocol.plan import Kept
+from cache_core.protocol.rules import jittered, judge_local, judge_remote, remaining
+from cache_core.protocol.versions import is_marked
+from cache_core.protocol.write import deliver_pending
+from cache_core.wire.entry import digest_of
+
+if TYPE_CHECKING:
+    from cache_core.protocol.call import Call
+    from cache_core.protocol.runtime import Provided
+
+
+class GoPast(Exception):
+    """The cache can neither serve nor keep anything for this call."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.detail = detail
+
+
+def read(call: Call) -> Steps[Any]:
+    """The value for *call*: kept, shared with another caller, or loaded.
+
+    Whatever the layers do, the loader runs at most once for a call and its error is the only one
+    that reaches the caller.
+    """
+    try:
+        yield from _prepare(call)
+        entry = call.scope.memo.get(call.key)
+        if entry is not None:
+            return _served(call, entry, Layer.REQUEST)
+        stamp = yield from _learn(call)
+        entry = yield from _find(call, stamp)
+    except GoPast as past:
+        return (yield from _go_past(call, past.reason, past.detail))
+    except RemoteError as error:
+        call.failed("read", error)
+        return (yield from _go_past(call, Reason.VERSIONS_UNKNOWN))
+    if entry is not None:
+        return _handed_out(call, entry)
+    return (yield from _load(call, stamp))
+
+
+def _prepare(call: Call) -> Steps[None]:
+    """Settles policy, key and layers; raises ``GoPast`` when no layer may take part."""
+    if call.runtime.polls:
+        answer: Provided = yield Ask(call.plan.use_case)
+        call.plan = call.runtime.plan_under(call.target, answer)
+    try:
+        call.identify()
+    except UnkeyableValue as error:
+        raise GoPast(Reason.UNKEYABLE, str(error)) from error
+    for layer, reason in ((Layer.LOCAL, call.local_off), (Layer.REMOTE, call.remote_off)):
+        if reason and reason is not Reason.NOT_CONFIGURED:
+            call.plan.tally.count(Outcome.BYPASS, layer, reason)
+    if call.local_off and call.remote_off:
+        raise GoPast(call.local_off)
+    if call.runtime.uncommitted():
+        raise GoPast(Reason.UNCOMMITTED)
+
+
+def _learn(call: Call) -> Steps[tuple[str, ...]]:
+    """Reads the versions that the scope does not know, with the entry in the same round trip."""
+    versions = call.versions
+    call.token = versions.token
+    call.kept = None if call.local_off else call.scope.entries.get(call.key)
+    unknown = versions.missing(call.things, call.started)
+    wanted = None if call.remote_off or call.kept else call.storage
+    if call.runtime.remote and (unknown or wanted):
+        yield from deliver_pending(call.runtime)
+        fetched: Fetched = yield Fetch(unknown, wanted)
+        call.data = fetched.entry
+        absent = [thing for thing, v in zip(unknown, fetched.versions) if v is None]
+        present = {thing: v for thing, v in zip(unknown, fetched.versions) if v is not None}
+        versions.learn(tuple(present), tuple(present.values()))
+        yield from _create(call, absent)
+    stamp = versions.stamp(call.things)
+    if is_marked(stamp):
+        raise GoPast(Reason.MARKED)
+    return stamp
+
+
+def _create(call: Call, absent: list[str]) -> Steps[None]:
+    """Gives versions to things that have none, before anything is loaded under them (V2)."""
+    coarse = tuple([thing for thing in absent if is_coarse(thing)])
+    fine = tuple([thing for thing in absent if not is_coarse(thing)])
+    for things, ttl_ms in ((coarse, None), (fine, call.runtime.version_ttl_ms)):
+        if things:
+            call.versions.learn(things, (yield Create(things, ttl_ms)))
+
+
+def _find(call: Call, stamp: tuple[str, ...]) -> Steps[Kept | None]:
+    """The valid entry, from the local layer or else from the remote one; counts what missed."""
+    if not call.local_off:
+        entry, reason = call.kept, Reason.ABSENT
+        if entry is not None:
+            verdict = judge_local(entry, call.plan, stamp, call.started)
+            if verdict is None:
+                call.layer = Layer.LOCAL
+                return entry
+            reason = verdict
+        _missed(call, Layer.LOCAL, reason)
+    if call.remote_off:
+        return None
+    if call.kept is not None:
+        fetched: Fetched = yield Fetch((), call.storage)
+        call.data = fetched.entry
+    found = _open(call, stamp)
+    if isinstance(found, Kept):
+        call.layer = Layer.REMOTE
+        return found
+    _missed(call, Layer.REMOTE, found)
+    return None
+
+
+def _open(call: Call, stamp: tuple[str, ...]) -> Kept | Reason:
+    """The entry in the bytes that the remote layer gave, or why it cannot be served.
+
+    The stamp is compared before the payload is decoded: bytes of an invalidated entry are not read.
+    """
+    wire, data = call.plan.wire, call.data
+    if wire is None or data is None:
+        return Reason.ABSENT
+    try:
+        envelope = wire.open(call.storage, data)
+        digest = digest_of(zip(call.things, stamp))
+        reason = judge_remote(envelope, digest, call.plan.remote.ttl, call.wall)
+        if reason is not None:
+            return reason
+        value = wire.decode(call.storage, envelope, data)
+    except Unreadable as error:
+        return error.reason
+    call.plan.tally.moved(read=len(data))
+    life = remaining(envelope, call.wall)
+    entry = _kept(call, value, stamp, created=call.started, life=life, weight=len(data))
+    return entry or Reason.UNSTORABLE
+
+
+def _load(call: Call, stamp: tuple[str, ...]) -> Steps[Any]:
+    """Loads the value, or shares the load of a caller that sees the same versions (rule S1)."""
+    while True:
+        flight, leads = call.runtime.flights.enter((call.key, stamp))
+        if leads:
+            return (yield from _lead(call, stamp, flight))
+        if is_led_here(flight):
+            return (yield from _go_past(call, Reason.REENTRANT))
+        outcome: FlightOutcome | None = yield Wait(flight)
+        if isinstance(outcome, Landed):
+            return _joined(call, stamp, outcome.value)
+        if isinstance(outcome, Crashed):
+            call.plan.tally.join()
+            raise outcome.error
+        if outcome is None:
+            return (yield from _go_past(call, Reason.FLIGHT_LATE))
+
+
+def _lead(call: Call, stamp: tuple[str, ...], flight: Flight) -> Steps[Any]:
+    """Runs the loader for everybody who waits, keeps the value, and lands the flight in any case."""
+    outcome: FlightOutcome = Abandoned()
+    try:
+        entry = _landed_meanwhile(call, stamp)
+        if entry is not None:
+            outcome = Landed(entry.value)
+            return _handed_out(call, entry)
+        loaded: Loaded = yield Load(call, flight)
+        reason = _why_not_keep(call, stamp)
+        entry = (yield from _keep(call, stamp, loaded)) if reason is None else None
+        if entry is not None:
+            outcome = Landed(entry.value)
+        if reason is not None:
+            _not_stored(call, None, reason)
+        return loaded.value
+    except Exception as error:
+        outcome = Crashed(error)
+        raise
+    finally:
+        call.runtime.flights.land(flight, outcome)
+
+
+def _landed_meanwhile(call: Call, stamp: tuple[str, ...]) -> Kept | None:
+    """An entry that another flight left between this call's look and its own flight."""
+    entry = None if call.local_off else call.scope.entries.get(call.key)
+    if entry is None or entry is call.kept or judge_local(entry, call.plan, stamp, call.started):
+        return None
+    call.layer = Layer.LOCAL
+    return entry
+
+
+def _why_not_keep(call: Call, stamp: tuple[str, ...]) -> Reason | None:
+    """Why a loaded value must not be kept (rule F2), or None."""
+    if call.runtime.uncommitted():
+        return Reason.UNCOMMITTED
+    if call.versions.stamp(call.things) != stamp:
+        return Reason.CHANGED_WHILE_LOADING
+    return None
+
+
+def _keep(call: Call, stamp: tuple[str, ...], loaded: Loaded) -> Steps[Kept | None]:
+    """Puts a loaded value into the layers that take part, under the stamp from before the load."""
+    runtime, plan = call.runtime, call.plan
+    ttl = plan.remote.ttl if not call.remote_off else plan.local.ttl
+    life = jittered(ttl, runtime.random())
+    data = None if call.remote_off else _encoded(call, stamp, loaded, life)
+    weight = len(data) if data else None
+    entry = _kept(call, loaded.value, stamp, created=loaded.ended, life=ttl, weight=weight)
+    if entry is not None:
+        call.scope.remember(call.key, entry)
+    if data is not None:
+        try:
+            yield Store(call.storage, data, max(1, int(life * 1000)))
+            plan.tally.moved(written=len(data))
+        except RemoteError as error:
+            call.failed("store", error)
+    return entry
+
+
+def _encoded(call: Call, stamp: tuple[str, ...], loaded: Loaded, life: float) -> bytes | None:
+    assert call.plan.wire is not None  # the remote layer takes part
+    life_ms = int(life * 1000)
+    try:
+        return call.plan.wire.encode(
+            call.storage,
+            loaded.value,
+            digest=digest_of(zip(call.things, stamp)),
+            created_ms=int((call.wall + loaded.ended - call.started) * 1000),
+            soft_ms=life_ms,
+            hard_ms=life_ms,
+            load_us=int(loaded.seconds * 1_000_000),
+        )
+    except Unstorable as error:
+        _not_stored(call, Layer.REMOTE, Reason.UNSTORABLE, str(error))
+        return None
+
+
+def _kept(
+    call: Call,
+    value: Any,
+    stamp: tuple[str, ...],
+    *,
+    created: float,
+    life: float,
+    weight: int | None,
+) -> Kept | None:
+    """*value* as an entry of this process, put into the local layer where that takes part.
+
+    None when the policy wants copies and *value* cannot be copied.
+    """
+    plan = call.plan
+    try:
+        mine = plan.take_in(value)
+    except Unstorable as error:
+        _not_stored(call, Layer.LOCAL, Reason.UNSTORABLE, str(error))
+        return None
+    expires = created if call.local_off else created + min(life, plan.local.ttl)
+    entry = Kept(mine, created=created, expires=expires, stamp=stamp, plan=plan)
+    entry.checked = call.token
+    entry.fingerprint = plan.fingerprint(mine)
+    if not call.local_off:
+        entry.weight = weigh(mine) if weight is None else weight
+        call.runtime.local.put(call.key, entry, group=plan.group)
+    return entry
+
+
+def _joined(call: Call, stamp: tuple[str, ...], value: Any) -> Any:
+    """A value that another caller loaded under the same versions."""
+    call.plan.tally.join()
+    entry = Kept(value, created=call.started, expires=call.started, stamp=stamp, plan=call.plan)
+    entry.fingerprint = call.plan.fingerprint(value)
+    call.scope.remember(call.key, entry)
+    return call.plan.hand_out(value)
+
+
+def _handed_out(call: Call, entry: Kept) -> Any:
+    """A valid entry, remembered for the rest of the scope and known to be valid by the hot path."""
+    entry.plan = call.plan
+    entry.checked = call.token
+    entry.hot = True
+    call.scope.remember(call.key, entry)
+    return _served(call, entry, call.layer)
+
+
+def _served(call: Call, entry: Kept, layer: Layer) -> Any:
+    plan, hooks = call.plan, call.runtime.hooks
+    plan.tally.hit(layer)
+    if plan.hits_wanted:
+        hooks.send(Hit(plan.use_case, layer))
+    if entry.fingerprint is not None and plan.fingerprint(entry.value) != entry.fingerprint:
+        hooks.send(SharedValueChanged(plan.use_case))
+        entry.fingerprint = plan.fingerprint(entry.value)
+    return plan.hand_out(entry.value)
+
+
+def _go_past(call: Call, reason: Reason, detail: str = "") -> Steps[Any]:
+    """Runs the loader for this caller alone and keeps nothing."""
+    call.plan.tally.count(Outcome.BYPASS, None, reason)
+    if call.runtime.hooks.wanted(Bypassed):
+        call.runtime.hooks.send(Bypassed(call.plan.use_case, None, reason, detail))
+    loaded: Loaded = yield Load(call)
+    return loaded.value
+
+
+def _missed(call: Call, layer: Layer, reason: Reason) -> None:
+    call.plan.tally.count(Outcome.MISS, layer, reason)
+    if call.runtime.hooks.wanted(Missed):
+        call.runtime.hooks.send(Missed(call.plan.use_case, layer, reason))
+
+
+def _not_stored(call: Call, layer: Layer | None, reason: Reason, detail: str = "") -> None:
+    call.plan.tally.count(Outcome.ERROR, layer, reason)
+    call.runtime.hooks.send(NotStored(call.plan.use_case, layer, reason, detail))

@@ -1,0 +1,61 @@
+"""The decisions of the protocol, as functions of facts and nothing else (rules R6, R7, F3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache_core.events import Reason
+
+if TYPE_CHECKING:
+    from cache_core.layers.memory import Entry
+    from cache_core.protocol.plan import Plan
+    from cache_core.wire.entry import Envelope
+
+MAX_JITTER = 0.1
+
+
+def judge_local(entry: Entry, plan: Plan, stamp: tuple[str, ...], now: float) -> Reason | None:
+    """None when a local entry may be served at monotonic time *now*, else why not.
+
+    The entry may have been kept under an earlier plan; if the policy was restricted in between, the
+    two plans differ in lineage.
+    """
+    if entry.plan.lineage != plan.lineage:
+        return Reason.POLICY_CHANGED
+    if now >= entry.expires:
+        return Reason.EXPIRED
+    return None if entry.stamp == stamp else Reason.INVALIDATED
+
+
+def judge_remote(envelope: Envelope, digest: bytes, ttl: float, wall: float) -> Reason | None:
+    """None when an entry from the remote layer may be served, else why not.
+
+    The store drops an entry at its hard expiry by itself; the age is looked at once more because the
+    policy may have become stricter since the entry was written.
+
+    Args:
+        envelope: The entry's header.
+        digest: Of the versions that are current now.
+        ttl: Seconds that an entry may live under the present policy.
+        wall: Seconds since 1970. Clocks of two hosts differ a little, so a negative age is none.
+    """
+    if envelope.digest != digest:
+        return Reason.INVALIDATED
+    age_ms = wall * 1000 - envelope.created_ms
+    return Reason.EXPIRED if age_ms >= min(envelope.hard_ms, ttl * 1000) else None
+
+
+def remaining(envelope: Envelope, wall: float) -> float:
+    """Seconds that an entry from the remote layer has left to live."""
+    age_ms = max(0.0, wall * 1000 - envelope.created_ms)
+    return max(0.0, envelope.hard_ms - age_ms) / 1000
+
+
+def jittered(ttl: float, random: float) -> float:
+    """*ttl* shortened by up to a tenth, so that entries filled together do not expire together.
+
+    Args:
+        ttl: Seconds; never exceeded, since people read it as a promise.
+        random: A float in [0, 1).
+    """
+    return ttl * (1 - MAX_JITTER * random)

@@ -1,0 +1,144 @@
+"""How a value becomes bytes: the codecs, and which one a use case gets."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any, Protocol, Union
+
+from cache_core.errors import ConfigurationError, Problem, Unstorable, did_you_mean
+from cache_core.wire.tagged_json import TaggedJson
+from cache_core.wire.typed_msgpack import Msgspec, codec_for_annotation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cache_core.wire.signing import Signer
+
+CODEC_NAMES = ("auto", "pickle", "json", "msgspec")
+FIRST_OWN_ID = 64
+
+
+class Codec(Protocol):
+    """Turns values into bytes and back.
+
+    Three plain attributes and two methods; nothing of ours needs to be inherited.
+    """
+
+    @property
+    def id(self) -> int:
+        """Written into each entry, and only entries with the same id are read.
+
+        64 to 255 are free for codecs of your own, those below belong to cache_core.
+        """
+        ...
+
+    @property
+    def name(self) -> str:
+        """Shown in messages."""
+        ...
+
+    @property
+    def needs_signature(self) -> bool:
+        """Whether decoding bytes of a stranger could run code.
+
+        Such a codec works with a secret only, and is given only bytes whose signature held.
+        """
+        ...
+
+    def dumps(self, value: object, /) -> bytes:
+        """The bytes of *value*; raises ``Unstorable`` with advice if it would not come back."""
+        ...
+
+    def loads(self, payload: bytes, /) -> Any:
+        """The value again; may raise anything for bytes that it did not write."""
+        ...
+
+
+class SignedPickle:
+    """Pickle protocol 5: stores nearly everything, among it model instances.
+
+    Unpickling bytes that somebody else made runs their code, so this codec is used with a signer
+    only and sees no byte before the signature held.
+    """
+
+    id = 1
+    name = "pickle"
+    needs_signature = True
+
+    def dumps(self, value: object) -> bytes:
+        """*value* as a pickle.
+
+        Raises:
+            Unstorable: The value, or something in it, cannot be pickled.
+        """
+        try:
+            return pickle.dumps(value, protocol=5)
+        except Exception as error:
+            raise Unstorable(
+                f"A {type(value).__module__}.{type(value).__qualname__} cannot be pickled "
+                f"({type(error).__qualname__}: {error}). Return data without open resources, "
+                "generators, locks or local functions and classes."
+            ) from error
+
+    def loads(self, payload: bytes) -> Any:
+        """The value again. Never call this with bytes whose signature was not checked."""
+        return pickle.loads(payload)  # noqa: S301  # its signature held, see Wire.decode
+
+
+CodecChoice = Union[str, Codec]
+_OURS = (SignedPickle, TaggedJson, Msgspec)
+
+
+def choose_codec(
+    name: CodecChoice, *, signer: Signer | None, function: Callable[..., object]
+) -> Codec:
+    """The codec of one use case.
+
+    Args:
+        name: ``"auto"`` for signed pickle where there is a signer and else tagged JSON,
+            ``"pickle"``, ``"json"``, ``"msgspec"``, or a codec of your own.
+        signer: What signs the entries; None where no secret is configured.
+        function: The decorated function; ``"msgspec"`` reads its return annotation.
+
+    Raises:
+        ConfigurationError: No codec is called that, or it needs a secret and there is none.
+        DeclarationError: msgspec was chosen and the function's return annotation is not usable.
+        MissingExtra: msgspec was chosen and is not installed.
+    """
+    if name == "msgspec":
+        return codec_for_annotation(function)
+    if name == "auto":
+        return TaggedJson() if signer is None else SignedPickle()
+    if name in ("pickle", "json"):
+        codec: Codec = SignedPickle() if name == "pickle" else TaggedJson()
+    else:
+        codec = _own(name)
+    if codec.needs_signature and signer is None:
+        raise ConfigurationError([unsigned(codec)])
+    return codec
+
+
+def unsigned(codec: Codec) -> Problem:
+    """What is wrong with a codec that needs a signature where there is no secret."""
+    return Problem(
+        "codec",
+        f"{codec.name!r} without a secret",
+        "a secret beside it, because decoding can run code that others put into the store",
+        "Set secrets, or choose the codec 'json' or 'msgspec'.",
+    )
+
+
+def _own(codec: CodecChoice) -> Codec:
+    expected = f"one of {', '.join(map(repr, CODEC_NAMES))}, or a codec object"
+    if isinstance(codec, str):
+        hint = did_you_mean(codec, CODEC_NAMES)
+        raise ConfigurationError([Problem("codec", repr(codec), expected, hint)])
+    members = ("id", "name", "needs_signature", "dumps", "loads")
+    missing = [member for member in members if not hasattr(codec, member)]
+    if missing:
+        found = f"a {type(codec).__qualname__} without {', '.join(missing)}"
+        raise ConfigurationError([Problem("codec", found, expected)])
+    if type(codec) not in _OURS and codec.id not in range(FIRST_OWN_ID, 256):
+        found = f"{codec.name!r} with the id {codec.id!r}"
+        raise ConfigurationError([Problem("codec", found, f"an id from {FIRST_OWN_ID} to 255")])
+    return codec

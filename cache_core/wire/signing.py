@@ -1,0 +1,125 @@
+"""What proves that an entry is whole and ours: a signature, or at least a checksum.
+
+Every entry ends in a seal over its key and all its other bytes. With a secret the seal is an
+HMAC-SHA-256, which nobody can make who does not know the secret. Without one it is a CRC-32, which
+finds damage but stops nobody; therefore only codecs that can construct nothing but data are used
+with it. The algorithm is never read from the entry: an attacker would choose a weak one.
+"""
+
+from __future__ import annotations
+
+import hmac
+import zlib
+from typing import TYPE_CHECKING, Protocol, Union
+
+from cache_core.errors import ConfigurationError, Problem
+from cache_core.events import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Buffer = Union[bytes, memoryview]
+
+
+class Seal(Protocol):
+    """The last bytes of an entry, computed from its key and from all bytes before them.
+
+    Attributes:
+        size: Length in bytes.
+        signed: Whether only the holder of a secret can make one.
+        broken: What a seal that does not hold is counted under.
+    """
+
+    size: int
+    signed: bool
+    broken: Reason
+
+    def make(self, key: bytes, body: Buffer) -> bytes:
+        """The seal of *body* stored under *key*."""
+        ...
+
+    def holds(self, key: bytes, body: Buffer, seal: Buffer) -> bool:
+        """Whether *seal* was made for exactly this *key* and *body*."""
+        ...
+
+
+class Checksum:
+    """A seal against damage, for codecs that are harmless to decode (CRC-32)."""
+
+    size = 4
+    signed = False
+    broken = Reason.MALFORMED
+
+    def make(self, key: bytes, body: Buffer) -> bytes:
+        """The seal of *body* stored under *key*."""
+        return zlib.crc32(body, zlib.crc32(key)).to_bytes(4, "big")
+
+    def holds(self, key: bytes, body: Buffer, seal: Buffer) -> bool:
+        """Whether *seal* was made for exactly this *key* and *body*."""
+        return self.make(key, body) == seal
+
+
+class Signer:
+    """A seal against forgery: HMAC-SHA-256 over the key and the whole entry (RFC 2104).
+
+    The secrets are not used as they are: a key for this one purpose is derived from each, so that
+    the secret of a web framework can be given here and nothing signed here passes anywhere else.
+
+    Args:
+        secrets: The first one signs, all of them verify. To change a secret without losing the
+            cache put the new one in front, and drop the old one after the longest TTL.
+        purpose: What is signed; signatures for one purpose do not hold for another.
+
+    Raises:
+        ConfigurationError: There is no secret, or one is empty or neither str nor bytes.
+    """
+
+    size = 32
+    signed = True
+    broken = Reason.BAD_SIGNATURE
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, secrets: Sequence[str | bytes], *, purpose: str = "entry") -> None:
+        salt = f"cache_core/{purpose}".encode()
+        self._keys = tuple(hmac.digest(raw, salt, "sha256") for raw in _checked(secrets))
+
+    def make(self, key: bytes, body: Buffer) -> bytes:
+        """The seal of *body* stored under *key*, made with the first secret."""
+        return hmac.digest(self._keys[0], _message(key, body), "sha256")
+
+    def holds(self, key: bytes, body: Buffer, seal: Buffer) -> bool:
+        """Whether *seal* was made for exactly this *key* and *body* with one of the secrets."""
+        message = _message(key, body)
+        for secret in self._keys:
+            if hmac.compare_digest(hmac.digest(secret, message, "sha256"), seal):
+                return True
+        return False
+
+    def __repr__(self) -> str:
+        return f"<Signer with {len(self._keys)} secret{'s' * (len(self._keys) != 1)}>"
+
+
+def _message(key: bytes, body: Buffer) -> bytes:
+    # The length in front keeps the end of the key from being read as the begin of the body.
+    return b"".join((len(key).to_bytes(4, "big"), key, body))
+
+
+def _checked(secrets: Sequence[str | bytes]) -> list[bytes]:
+    if isinstance(secrets, (str, bytes)):
+        raise _wrong("one text", "Write a tuple, also for a single secret: ('...',).")
+    if not secrets:
+        raise _wrong("empty", "Leave it out altogether to do without signatures.")
+    return [_raw(secret) for secret in secrets]
+
+
+def _raw(secret: object) -> bytes:
+    if not isinstance(secret, (str, bytes)):
+        raise _wrong(f"a sequence with {type(secret).__qualname__} in it")
+    if not secret:
+        raise _wrong("a sequence with an empty text in it", "Is an environment variable unset?")
+    return secret.encode() if isinstance(secret, str) else secret
+
+
+def _wrong(found: str, hint: str = "") -> ConfigurationError:
+    return ConfigurationError([Problem("secrets", found, "a sequence of non-empty texts", hint)])

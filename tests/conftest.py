@@ -1,0 +1,54 @@
+"""Fixtures for the whole suite: real servers, and Django when a test asks for it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers import RedisServer, RedisServers, require_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Only names the settings; folders with Django tests start Django in their own conftest.py.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+
+REDIS_FIXTURES = {"redis_server", "private_redis"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test that uses a Redis of its own, so that ``-m 'not redis'`` leaves them out."""
+    for item in items:
+        if REDIS_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("redis")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One Redis for the whole run. Share it: use a namespace of your own, or ``flush()`` first."""
+    require_server("redis")
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def private_redis() -> Iterator[RedisServers]:
+    """Starts a Redis that one test may pause, kill and restart: ``private_redis(password=...)``."""
+    require_server("redis")
+    with RedisServers() as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def django_database() -> Iterator[None]:
+    """Django with its tables made. Commits are real here: remove what you add."""
+    import django
+    from django.core.management import call_command
+    from django.db import connections
+
+    django.setup()
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    yield
+    connections.close_all()

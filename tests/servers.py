@@ -1,0 +1,273 @@
+"""Starts the real servers that tests talk to; a server that is already running is never used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+HOST = "127.0.0.1"
+DEADLINE = 15.0
+"""Seconds that a server has to start answering; much more than it needs, for busy machines."""
+
+BINARIES = {"redis": ("redis-server", "valkey-server")}
+ADVICE = {"redis": "run tests/tools/redis.sh, or install the package redis-server"}
+
+
+class ServerError(RuntimeError):
+    """A server did not start, or broke off."""
+
+
+def find_server(name: str) -> str | None:
+    """The program of the server *name*, or None when it is not installed."""
+    return next(filter(None, map(shutil.which, BINARIES[name])), None)
+
+
+def require_server(name: str) -> str:
+    """The program of the server *name*.
+
+    Skips the test where it is not installed; fails it where ``CI=true``, because there a skipped
+    test would look like one that passed.
+    """
+    program = find_server(name)
+    if program is None:
+        import pytest
+
+        text = f"The server {name!r} is not installed: {ADVICE[name]}."
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(text, pytrace=False)
+        pytest.skip(text)
+    return program
+
+
+def free_port() -> int:
+    """A TCP port on the loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """A redis-server process of our own: a free port, a temporary folder, nothing kept on disk.
+
+    Args:
+        password: The password of the default user; None asks for none.
+        args: More command line arguments, for example ``["--maxmemory", "1mb"]``.
+
+    Attributes:
+        host: Where it listens.
+        port: Where it listens; stays the same over ``restart``.
+    """
+
+    host = HOST
+
+    def __init__(self, *, password: str | None = None, args: Sequence[str] = ()) -> None:
+        self.password = password
+        self.port = 0
+        self._args = tuple(args)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="cache-core-redis-"))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<RedisServer {self.host}:{self.port} {'up' if self.running else 'down'}>"
+
+    @property
+    def url(self) -> str:
+        """What a client connects to, with the password in it."""
+        from urllib.parse import quote
+
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
+        return f"redis://{login}{self.host}:{self.port}/0"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives (it may be paused)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running().pid
+
+    def start(self) -> Self:
+        """Starts the process and waits until it answers."""
+        attempts = 1 if self.port else 5
+        for attempt in range(1, attempts + 1):
+            port = self.port or free_port()
+            try:
+                self._launch(port)
+            except ServerError:
+                # Somebody may have taken the port since we looked; another one then.
+                if attempt == attempts:
+                    raise
+            else:
+                break
+        return self
+
+    def stop(self) -> None:
+        """Ends the process in an orderly way. Does nothing when it is down."""
+        if not self.running:
+            return
+        process = self._running()
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends the process at once, as a crash would (SIGKILL)."""
+        process = self._running()
+        process.kill()
+        process.wait()
+
+    def restart(self) -> None:
+        """Ends the process unless it is down already, and starts an empty one on the same port."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freezes the process (SIGSTOP): connections stay open and nothing answers."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets a paused process go on."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def flush(self) -> None:
+        """Deletes every key of every database."""
+        self.command("FLUSHALL")
+
+    def command(self, *parts: str) -> str:
+        """Sends one command on a connection of its own.
+
+        Returns:
+            The reply's first line without its type mark, or the text of a bulk reply.
+
+        Raises:
+            ServerError: The server refused the command.
+            OSError: There is no answer.
+        """
+        return _talk(self.port, self.password, parts)
+
+    def close(self) -> None:
+        """Ends the process and removes its folder."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            raise ServerError(f"{self!r} is not running.")
+        return self._process
+
+    def _launch(self, port: int) -> None:
+        self._process = subprocess.Popen(
+            [require_server("redis"), *self._settings(port)],
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C in a terminal goes to the whole group; the fixture ends the server, not that.
+            start_new_session=True,
+        )
+        self._wait_until_ready(port)
+        self.port = port
+
+    def _settings(self, port: int) -> list[str]:
+        log = self._folder / "server.log"
+        settings = ["--port", str(port), "--bind", self.host, "--dir", str(self._folder)]
+        settings += ["--save", "", "--appendonly", "no", "--logfile", str(log)]
+        if self.password:
+            settings += ["--requirepass", self.password]
+        return [*settings, *self._args]
+
+    def _wait_until_ready(self, port: int) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            if not self.running:
+                raise ServerError(f"redis-server on port {port} ended at once:\n{self._log()}")
+            # OSError: not listening yet. ServerError: still loading.
+            with suppress(OSError, ServerError):
+                if _talk(port, self.password, ("PING",)) == "PONG":
+                    return
+            time.sleep(0.005)
+        self.kill()
+        raise ServerError(f"redis-server on port {port} was not ready in {DEADLINE} s.")
+
+    def _log(self) -> str:
+        with suppress(OSError):
+            return (self._folder / "server.log").read_text()[-2000:]
+        return "(it wrote no log)"
+
+
+def _talk(port: int, password: str | None, parts: Sequence[str]) -> str:
+    with (
+        socket.create_connection((HOST, port), timeout=5) as connection,
+        connection.makefile("rb") as replies,
+    ):
+        if password:
+            _ask(connection, replies, ("AUTH", password))
+        return _ask(connection, replies, parts)
+
+
+def _ask(connection: socket.socket, replies: BinaryIO, parts: Sequence[str]) -> str:
+    words = [part.encode() for part in parts]
+    request = b"*%d\r\n" % len(words)
+    request += b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+    connection.sendall(request)
+    line = replies.readline().decode().rstrip("\r\n")
+    if not line or line.startswith("-"):
+        raise ServerError(f"{parts[0]}: {line[1:] or 'the connection was closed'}")
+    if line.startswith("$") and line != "$-1":
+        return str(replies.read(int(line[1:])).decode())
+    return line[1:]
+
+
+class RedisServers:
+    """Starts servers on demand and ends all of them on leaving its ``with`` block."""
+
+    def __init__(self) -> None:
+        self._servers: list[RedisServer] = []
+
+    def __call__(self, *, password: str | None = None, args: Sequence[str] = ()) -> RedisServer:
+        """Starts one more server; see ``RedisServer`` for the arguments."""
+        server = RedisServer(password=password, args=args)
+        self._servers.append(server)
+        return server.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        while self._servers:
+            self._servers.pop().close()
