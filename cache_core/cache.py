@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from cache_core.build import build_runtime
 from cache_core.cached import Cached, CachedFunction
@@ -27,6 +27,7 @@ from cache_core.protocol.write import Delivery, invalidate
 from cache_core.settings import Settings
 
 if TYPE_CHECKING:
+    from cache_core.wire.codecs import CodecChoice
     from cache_core.protocol.runtime import Runtime
 
 P = ParamSpec("P")
@@ -48,6 +49,9 @@ class Cache:
     Raises:
         ConfigurationError: A setting is wrong; lists all of them.
     """
+
+    function_type: ClassVar[type[CachedFunction]] = CachedFunction
+    """What stands behind a declared function; an adapter may have its own."""
 
     def __init__(self, *, clock: Clock | None = None, **settings: Any) -> None:
         self.clock: Clock = clock or SystemClock()
@@ -125,7 +129,7 @@ class Cache:
         ignore_args: Sequence[str] = (),
         track_for_invalidation: bool = True,
         policy: Policy | None = None,
-        codec: object = None,
+        codec: CodecChoice | None = None,
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """Declares a function (sync or async) as a use case of this cache.
 
@@ -171,7 +175,7 @@ class Cache:
                 ignore_args=ignore_args,
             )
             self._registry.add(made)
-            own = CachedFunction(self, made, binding, declared=declared, codec=codec)
+            own = self.function_type(self, made, binding, declared=declared, codec=codec)
             self._functions[made.name] = own
             wrapper: Cached[P, R] = own.wrapper(self._active)
             return wrapper
@@ -192,7 +196,7 @@ class Cache:
             enabled: False is the same as ``disable()``.
         """
         scope = self._scope.get()
-        if scope is None or scope.closed:
+        if scope is None or scope.closed or scope.runtime is not self.runtime:
             with self.scope(enabled=enabled):
                 yield
             return
@@ -302,11 +306,19 @@ class Cache:
 
     def _invalidate(self, things: Sequence[str], hold_ms: int = 0) -> Delivery:
         runtime, now = self.runtime, self.clock.monotonic()
-        return run(runtime, invalidate(runtime, self._scope.get(), things, hold_ms, now))
+        return run(runtime, invalidate(runtime, self._scope_on(runtime), things, hold_ms, now))
 
     async def _ainvalidate(self, things: Sequence[str], hold_ms: int = 0) -> Delivery:
         runtime, now = self.runtime, self.clock.monotonic()
-        return await arun(runtime, invalidate(runtime, self._scope.get(), things, hold_ms, now))
+        scope = self._scope_on(runtime)
+        return await arun(runtime, invalidate(runtime, scope, things, hold_ms, now))
+
+    def _scope_on(self, runtime: Runtime) -> Scope | None:
+        """The innermost scope that goes by the versions of *runtime*."""
+        scope = self._scope.get()
+        while scope is not None and scope.runtime is not runtime:
+            scope = scope.parent
+        return scope
 
     def _slot(self, key: Key) -> str:
         self.runtime.tally(key.use_case).invalidated()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cache_core.keys.usecase import UseCase
     from cache_core.policy.policy import Policy
     from cache_core.protocol.scope import Scope
+    from cache_core.wire.codecs import CodecChoice
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -93,7 +94,7 @@ class CachedFunction:
         binding: Binding,
         *,
         declared: Policy,
-        codec: object,
+        codec: CodecChoice | None,
     ) -> None:
         self.cache = cache
         self.use_case = use_case

@@ -1,50 +1,56 @@
-"""How the arguments of one function become a key, worked out once when it is decorated.
+"""From a function's signature to keys: analysed once, when the function is declared.
 
-The result is source text for the wrapper: the function's own parameter list, the call that passes
-them on, and the expressions of the local key. So a call binds its arguments as Python itself does,
-and positional, keyword and default spellings are one key without ``Signature.bind``, which would
-cost forty times as much.
+A binding gives the sources that a wrapper is generated from. They bind a call as Python itself
+does, so every spelling of it (positional, keyword, default) gives the same items, without the cost
+of ``Signature.bind``. An item of a type in ``RAW`` stands for itself, any other for its text.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from inspect import Parameter
-from typing import Any
+from typing import Any, cast
 
 from cache_core.errors import DeclarationError, did_you_mean
+from cache_core.keys.function import check_function, place, signature_of
 from cache_core.keys.key import Entity, Key
-from cache_core.keys.text import RAW, component_text, mark
+from cache_core.keys.text import RAW, RAW_IDS, component_text, id_text, mark, mark_id
 
 Adapter = Callable[[Any], object]
 
-_STARS = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+_STARS: dict[object, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 
 
 class Binding:
-    """The way from a function's arguments to its keys.
+    """How the arguments of one function become a key.
+
+    The id argument is left out of the key's arguments, because the id stands for it; with an
+    adapter of its own it is in them too. ``*args`` and ``**kwargs`` are one argument each and
+    always in, unless ignored: they hold more than an id.
 
     Args:
-        function: What is decorated.
-        use_case: Its name.
-        key_type: The kind of entity, None for none.
-        id_arg: The parameter with the entity's id, or (parameter, callable that takes it out).
-        arg_adapters: Parameter -> callable that makes something keyable of the argument.
-        ignore_args: Parameters that are not part of the key.
+        function: The function that is declared.
+        use_case: The name of its use case.
+        key_type: The kind of entity that the function is about; None for none.
+        id_arg: The parameter that holds the entity's id, or a pair of its name and a callable that
+            takes the id out of the argument.
+        arg_adapters: Parameter name -> callable that turns the argument into something that a key
+            can be built from.
+        ignore_args: Parameters that do not change the result.
 
     Attributes:
-        prefix: What every name of ours in generated source begins with; no name of the function
-            does.
-        signature_source: The parameter list.
-        call_source: The arguments that pass the parameters on.
-        key_source: The items of the local key: the id first where there is an entity, then every
-            argument that counts.
-        namespace: What the names in these texts refer to.
+        function: The function.
+        parameters: Its parameters.
+        prefix: What every name in the sources begins with that is not a parameter's; no parameter
+            begins with it.
+        signature_source: The function's own parameter list.
+        call_source: The arguments that hand these parameters on to the function.
+        key_source: The items of a local key: the id, where there is an entity, then the arguments
+            in the order of their names.
+        namespace: What the names in the sources stand for.
 
     Raises:
-        DeclarationError: Something does not fit the function; says what, which name, what to do.
+        DeclarationError: The other arguments do not fit the function, or it cannot be cached.
     """
 
     def __init__(
@@ -55,193 +61,249 @@ class Binding:
         key_type: str | None = None,
         id_arg: str | tuple[str, Adapter] | None = None,
         arg_adapters: Mapping[str, Adapter] | None = None,
-        ignore_args: Sequence[str] = (),
+        ignore_args: Collection[str] | None = None,
     ) -> None:
+        check_function(function)
         self.function = function
         self.use_case = use_case
         self.key_type = key_type
-        self._where = f"use case {use_case!r}"
-        self.parameters = _parameters(function, self._where)
-        self._id_name, self._id_adapter = self._read_id(id_arg)
-        self._adapters = dict(arg_adapters or {})
-        self._ignored = self._read_ignored(ignore_args)
+        self.parameters = list(signature_of(function).parameters.values())
+        self._adapters = _adapters(function, arg_adapters)
+        self._ignored = _names(function, ignore_args)
+        self._id_name, self._id_adapter = _split(function, id_arg)
         self._check()
-        self._names = self._key_names()
-        self._order = sorted(range(len(self._names)), key=self._names.__getitem__)
-        self.prefix = _free_prefix(parameter.name for parameter in self.parameters)
-        self.namespace: dict[str, object] = {}
-        self.signature_source = self._signature()
-        self.call_source = ", ".join(map(_passed, self.parameters))
-        self.key_source = self._items()
-        self.bind = self._compiled()
+        self._generate()
+
+    def _check(self) -> None:
+        names = [parameter.name for parameter in self.parameters]
+        _check_names(self.function, "arg_adapters", self._adapters, names)
+        _check_names(self.function, "ignore_args", self._ignored, names)
+        if self._id_name is not None:
+            _check_names(self.function, "id_arg", [self._id_name], names)
+        self._check_entity()
+        self._check_adapters()
+        self._check_owner()
+
+    def _check_entity(self) -> None:
+        name = self._id_name
+        if (name is None) is not (self.key_type is None):
+            raise self._error(
+                f"id_arg={name!r} and key_type={self.key_type!r} belong together: the id of what, "
+                "and where it is. Give both, or neither for a function that is about no entity."
+            )
+        if name in self._ignored:
+            raise self._error(f"{name!r} is the id_arg and cannot be in ignore_args as well.")
+        kinds = {parameter.name: parameter.kind for parameter in self.parameters}
+        if name is not None and kinds[name] in _STARS and self._id_adapter is None:
+            raise self._error(
+                f"{name!r} holds any number of arguments and so is no id; "
+                f"give id_arg=({name!r}, callable) that takes the id out of it."
+            )
+
+    def _check_adapters(self) -> None:
+        for name, adapter in self._adapters.items():
+            if not callable(adapter):
+                raise self._error(
+                    f"arg_adapters[{name!r}] is a {type(adapter).__name__}; give a callable "
+                    "that takes the argument and returns a str, an int or the like."
+                )
+            if name in self._ignored:
+                raise self._error(f"{name!r} is in ignore_args and has an adapter; keep one.")
+
+    def _check_owner(self) -> None:
+        """``self`` and ``cls`` are never dropped silently: they may change the result."""
+        first = self.parameters[0].name if self.parameters else ""
+        handled = {self._id_name, *self._adapters, *self._ignored}
+        if first in {"self", "cls"} and first not in handled:
+            raise self._error(
+                f"{first!r} may change the result, so say what it means for the key: "
+                f"id_arg=({first!r}, lambda {first}: ...) when it holds the entity's id, "
+                f"arg_adapters={{{first!r}: lambda {first}: ...}} when some state of it matters, "
+                f"or ignore_args=[{first!r}] when it does not matter."
+            )
+
+    def _error(self, text: str) -> DeclarationError:
+        return DeclarationError(f"{place(self.function)}: {text}")
+
+    # -- the sources -----------------------------------------------------------------------------
+
+    def _generate(self) -> None:
+        p = self.prefix = _free_prefix([parameter.name for parameter in self.parameters])
+        self.namespace: dict[str, object] = {
+            f"{p}type": type,
+            f"{p}RAW": RAW,
+            f"{p}IDS": RAW_IDS,
+            f"{p}mark": mark,
+            f"{p}mark_id": mark_id,
+        }
+        self.signature_source = self._signature_source()
+        self.call_source = ", ".join([_argument_source(each) for each in self.parameters])
+        self._arg_names = self._names_of_arguments()
+        items = [self._item_source(name) for name in self._arg_names]
+        if self._id_name is not None:
+            items.insert(0, self._id_source(self._id_name))
+        self.key_source = ", ".join(items)
+        self._bind = self._compile_bind()
+
+    def _names_of_arguments(self) -> list[str]:
+        return sorted(
+            parameter.name
+            for parameter in self.parameters
+            if parameter.name not in self._ignored and not self._is_only_id(parameter)
+        )
+
+    def _is_only_id(self, parameter: Parameter) -> bool:
+        return (
+            parameter.name == self._id_name
+            and parameter.name not in self._adapters
+            and parameter.kind not in _STARS
+        )
+
+    def _signature_source(self) -> str:
+        parts: list[str] = []
+        kinds = [parameter.kind for parameter in self.parameters]
+        for index, parameter in enumerate(self.parameters):
+            if _opens_keyword_only(kinds, index):
+                parts.append("*")
+            parts.append(self._parameter_source(index, parameter))
+            if _closes_positional_only(kinds, index):
+                parts.append("/")
+        return ", ".join(parts)
+
+    def _parameter_source(self, index: int, parameter: Parameter) -> str:
+        source = _STARS.get(parameter.kind, "") + parameter.name
+        if parameter.default is Parameter.empty:
+            return source
+        name = f"{self.prefix}default{index}"
+        self.namespace[name] = parameter.default
+        return f"{source}={name}"
+
+    def _id_source(self, name: str) -> str:
+        adapter = self._id_adapter
+        return self._checked_source(name, f"{self.prefix}id", adapter, types="IDS", other="mark_id")
+
+    def _item_source(self, name: str) -> str:
+        adapter = self._adapters.get(name)
+        adapter_name = f"{self.prefix}adapter{self._arg_names.index(name)}"
+        return self._checked_source(name, adapter_name, adapter, types="RAW", other="mark")
+
+    def _checked_source(
+        self, name: str, adapter_name: str, adapter: Adapter | None, *, types: str, other: str
+    ) -> str:
+        p = self.prefix
+        value = test = name
+        if adapter is not None:
+            self.namespace[adapter_name] = adapter
+            value, test = f"{p}value", f"{p}value := {adapter_name}({name})"
+        # type(), not __class__: a proxy claims the class of what it stands for at this moment.
+        return f"{value} if {p}type({test}) in {p}{types} else {p}{other}({value}, {name!r})"
+
+    def _compile_bind(self) -> Callable[..., tuple[Hashable, ...]]:
+        p = self.prefix
+        comma = "," if self.key_source else ""
+        source = f"def {p}bind({self.signature_source}): return ({self.key_source}{comma})"
+        namespace = dict(self.namespace)
+        exec(source, namespace)  # noqa: S102 - built from the names of parameters only
+        bind = cast("Callable[..., tuple[Hashable, ...]]", namespace[f"{p}bind"])
+        # A call that does not fit is reported under the name of the function that was meant.
+        bind.__qualname__ = getattr(self.function, "__qualname__", self.use_case)
+        return bind
+
+    # -- calls and keys --------------------------------------------------------------------------
+
+    def bind(self, /, *args: Any, **kwargs: Any) -> tuple[Hashable, ...]:
+        """The items of the local key of one call.
+
+        Raises:
+            TypeError: The arguments do not fit the signature.
+            UnkeyableValue: The id or an argument has no stable text.
+        """
+        return self._bind(*args, **kwargs)
 
     def key(self, components: Sequence[Hashable]) -> Key:
         """The full key behind the items of a local key.
 
         Raises:
-            UnkeyableValue: The id has no stable text.
+            UnkeyableValue: An item is an integer of more digits than Python writes.
         """
         entity = None
         if self.key_type is not None:
-            entity = Entity.of(self.key_type, components[0])
+            entity = Entity(self.key_type, id_text(components[0]))
             components = components[1:]
-        args = tuple([(self._names[i], component_text(components[i])) for i in self._order])
-        return Key(self.use_case, entity, args)
+        args = [(name, component_text(item)) for name, item in zip(self._arg_names, components)]
+        return Key(self.use_case, entity, tuple(args))
 
-    # -- what was asked for ----------------------------------------------------------------------
 
-    def _read_id(self, id_arg: Any) -> tuple[str | None, Adapter | None]:
-        if (self.key_type is None) != (id_arg is None):
-            given, missing = ("id_arg", "key_type") if id_arg else ("key_type", "id_arg")
-            raise DeclarationError(
-                f"{given}= of {self._where} needs {missing}= beside it: an entity is a kind of "
-                "thing and an id."
-            )
-        if id_arg is None or isinstance(id_arg, str):
-            return id_arg, None
-        if isinstance(id_arg, tuple) and len(id_arg) == 2 and callable(id_arg[1]):
-            return id_arg
+def _adapters(
+    function: Callable[..., Any], adapters: Mapping[str, Adapter] | None
+) -> dict[str, Adapter]:
+    if not isinstance(adapters, (Mapping, type(None))):
         raise DeclarationError(
-            f"id_arg={id_arg!r} of {self._where} is neither a parameter's name nor a pair of one "
-            "and a callable that takes the id out of the argument."
+            f"{place(function)}: arg_adapters is a {type(adapters).__name__}; "
+            "give a dict of parameter name and callable."
         )
-
-    def _read_ignored(self, ignore_args: Sequence[str]) -> frozenset[str]:
-        if isinstance(ignore_args, str):
-            raise DeclarationError(
-                f"ignore_args={ignore_args!r} of {self._where} is one text; give a list: "
-                f"[{ignore_args!r}]."
-            )
-        return frozenset(ignore_args)
-
-    def _check(self) -> None:
-        known = [parameter.name for parameter in self.parameters]
-        asked = {"id_arg": [self._id_name] if self._id_name else []}
-        asked["arg_adapters"] = list(self._adapters)
-        asked["ignore_args"] = sorted(self._ignored)
-        for what, names in asked.items():
-            for name in names:
-                if name not in known:
-                    raise DeclarationError(
-                        f"{what} of {self._where} names {name!r}, which is not a parameter of "
-                        f"{self.function!r}. {did_you_mean(str(name), known)}".rstrip()
-                    )
-        self._check_clashes()
-        self._check_instance()
-
-    def _check_clashes(self) -> None:
-        for name in sorted(self._ignored & ({self._id_name} | self._adapters.keys())):
-            raise DeclarationError(
-                f"{name!r} of {self._where} is in ignore_args and is also its id or has an adapter; "
-                "leave it out of one of them."
-            )
-        for name, adapter in self._adapters.items():
-            if not callable(adapter):
-                raise DeclarationError(
-                    f"arg_adapters[{name!r}] of {self._where} is {adapter!r}, which cannot be called."
-                )
-
-    def _check_instance(self) -> None:
-        first = self.parameters[0].name if self.parameters else ""
-        spoken_of = {self._id_name} | self._adapters.keys() | self._ignored
-        if first in ("self", "cls") and first not in spoken_of:
-            raise DeclarationError(
-                f"{first!r} of {self._where} would have to be part of the key. Say what identifies "
-                f"it: id_arg=({first!r}, lambda it: it.id), or arg_adapters={{{first!r}: ...}}, or "
-                f"ignore_args=[{first!r}] if the result does not depend on it."
-            )
-
-    # -- the generated texts ---------------------------------------------------------------------
-
-    def _key_names(self) -> list[str]:
-        def counts(name: str) -> bool:
-            return name not in self._ignored and (name != self._id_name or name in self._adapters)
-
-        return [p.name for p in self.parameters if counts(p.name)]
-
-    def _named(self, role: str, value: object) -> str:
-        name = f"{self.prefix}{role}"
-        self.namespace[name] = value
-        return name
-
-    def _signature(self) -> str:
-        parts: list[str] = []
-        kinds = [parameter.kind for parameter in self.parameters]
-        for i, parameter in enumerate(self.parameters):
-            kind, before = parameter.kind, kinds[i - 1] if i else None
-            if before is Parameter.POSITIONAL_ONLY and kind is not before:
-                parts.append("/")
-            if kind is Parameter.KEYWORD_ONLY and before not in (kind, Parameter.VAR_POSITIONAL):
-                parts.append("*")
-            text = _STARS.get(kind, "") + parameter.name
-            if parameter.default is not Parameter.empty:
-                text += f"={self._named(f'default{i}', parameter.default)}"
-            parts.append(text)
-        if kinds and kinds[-1] is Parameter.POSITIONAL_ONLY:
-            parts.append("/")
-        return ", ".join(parts)
-
-    def _items(self) -> str:
-        raw, marked = self._named("raw", RAW), self._named("mark", mark)
-        items = []
-        if self._id_name is not None:
-            items.append(self._adapted(self._id_name, self._id_adapter, "id"))
-        for i, name in enumerate(self._names):
-            items.append(self._adapted(name, self._adapters.get(name), f"adapter{i}"))
-        walrus = f"{self.prefix}x"
-        texts = [
-            f"{item} if {item}.__class__ in {raw} else {marked}({item})"
-            if item.isidentifier()
-            else f"{walrus} if ({walrus} := {item}).__class__ in {raw} else {marked}({walrus})"
-            for item in items
-        ]
-        return "".join(f"{text}, " for text in texts)
-
-    def _adapted(self, name: str, adapter: Adapter | None, role: str) -> str:
-        return f"{self._named(role, adapter)}({name})" if adapter is not None else name
-
-    def _compiled(self) -> Callable[..., tuple[Hashable, ...]]:
-        """The function that gives the items of the local key for the function's own arguments."""
-        source = f"def bind({self.signature_source}):\n    return ({self.key_source})\n"
-        namespace = dict(self.namespace)
-        exec(source, namespace)  # noqa: S102 - built from the function's own parameter names
-        bind: Callable[..., tuple[Hashable, ...]] = namespace["bind"]  # type: ignore[assignment]
-        return bind
+    return dict(adapters or {})
 
 
-def _parameters(function: Any, where: str) -> list[Parameter]:
-    if isinstance(function, (classmethod, staticmethod, property)):
+def _names(function: Callable[..., Any], names: Collection[str] | None) -> tuple[str, ...]:
+    if isinstance(names, str):
         raise DeclarationError(
-            f"{where} was put above @{type(function).__name__}; put it below, next to the function."
+            f"{place(function)}: ignore_args is the text {names!r}; give a list: [{names!r}]."
         )
-    if not callable(function) or isinstance(function, type):
-        raise DeclarationError(f"{where} is put on {function!r}, which is not a function.")
-    inner = function.func if isinstance(function, partial) else function
-    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
-        raise DeclarationError(
-            f"{where} is a generator, which can be run through only once; return a list instead."
-        )
-    try:
-        # As it is called: what a wrapped function takes does not matter.
-        signature = inspect.signature(function, follow_wrapped=False)
-    except (TypeError, ValueError) as error:
-        raise DeclarationError(
-            f"{where} is put on {function!r}, whose parameters Python does not know; wrap it in a "
-            "function of your own."
-        ) from error
-    return list(signature.parameters.values())
+    return tuple(names or ())
 
 
-def _passed(parameter: Parameter) -> str:
+def _split(
+    function: Callable[..., Any], id_arg: str | tuple[str, Adapter] | None
+) -> tuple[str | None, Adapter | None]:
+    if id_arg is None or isinstance(id_arg, str):
+        return id_arg, None
+    match id_arg:
+        case (str() as name, adapter) if callable(adapter):
+            return name, adapter
+    raise DeclarationError(
+        f"{place(function)}: id_arg is {id_arg!r}; give the name of a parameter, or a pair of its "
+        "name and a callable that takes the id out of the argument."
+    )
+
+
+def _check_names(
+    function: Callable[..., Any], option: str, given: Collection[str], known: Sequence[str]
+) -> None:
+    for name in given:
+        if name not in known:
+            has = ", ".join(known) or "none"
+            hint = did_you_mean(str(name), known)
+            raise DeclarationError(
+                f"{place(function)}: {option} names {name!r}, which is not a parameter. "
+                f"Parameters: {has}. {hint}".rstrip()
+            )
+
+
+def _free_prefix(names: Sequence[str]) -> str:
+    prefix = "_cc_"
+    while any(name.startswith(prefix) for name in names):
+        prefix = f"_{prefix}"
+    return prefix
+
+
+def _argument_source(parameter: Parameter) -> str:
     name = parameter.name
     if parameter.kind is Parameter.KEYWORD_ONLY:
         return f"{name}={name}"
     return _STARS.get(parameter.kind, "") + name
 
 
-def _free_prefix(names: Any) -> str:
-    taken = tuple(names)
-    prefix = "_cc_"
-    while any(name.startswith(prefix) for name in taken):
-        prefix = f"_{prefix}"
-    return prefix
+def _opens_keyword_only(kinds: Sequence[object], index: int) -> bool:
+    """Whether a bare ``*`` stands before this parameter."""
+    before = kinds[index - 1] if index else None
+    return kinds[index] is Parameter.KEYWORD_ONLY and before not in {
+        Parameter.KEYWORD_ONLY,
+        Parameter.VAR_POSITIONAL,
+    }
+
+
+def _closes_positional_only(kinds: Sequence[object], index: int) -> bool:
+    """Whether a ``/`` stands after this parameter."""
+    after = kinds[index + 1] if index + 1 < len(kinds) else None
+    return Parameter.POSITIONAL_ONLY is kinds[index] is not after

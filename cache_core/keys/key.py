@@ -1,121 +1,203 @@
-"""Keys: what an entry is called, and what the things are called that it depends on.
+"""Keys: what a cached result is about, and the texts that name it outside of the process.
 
-For people, and as documented, an entry has a URN:
-``urn:<namespace>:<key type>:<id>?<arguments>#<use case>``. In a store it is
-``{<key type>:<id>}?<arguments>#<use case>``: the braces put it into the same slot of a Redis Cluster
-as its entity's version. Every component is percent-escaped, so none can be mistaken for another.
+::
+
+    Redis, entry      <namespace>:e:{user_id:42}?lang=en&page=2#GetUser
+    Redis, version    <namespace>:v:{user_id:42}
+    people            urn:<namespace>:user_id:42?lang=en&page=2#GetUser
+
+Every component is percent-escaped, so none can be taken for two, and no two keys share a text. The
+braces are a hash tag of Redis Cluster: an entry lies beside the version of its entity.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 from zlib import crc32
 
+from cache_core.errors import DeclarationError
 from cache_core.keys.text import escape, id_text, unescape
 
 ROOT = "{*}"
+"""The thing that everything depends on."""
+
 SLOTS = 4096
-LONG = 200
-USE_CASE = "uc"
-RESERVED_KEY_TYPES = frozenset({USE_CASE, "t"})
+"""Into how many slots the entries of one use case fall; a single entry is invalidated by its slot.
+
+A neighbour in the slot is recomputed too, once in a few thousand entries; in return there is a
+bounded number of versions, whatever the number of entries.
+"""
+
+LONGEST = 200
+"""Characters of a storage text beyond which its arguments are replaced by their digest."""
+
+USE_CASE_TYPE = "uc"
+RESERVED_KEY_TYPES = {
+    USE_CASE_TYPE: "the versions of use cases are kept under it",
+    "t": "the versions of tags are kept under it",
+}
+
+# The names in a program are few, and escaping looks at each character.
+_name = lru_cache(maxsize=4096)(escape)
 
 
-def use_case_thing(name: str) -> str:
-    """The thing that all entries of a use case depend on."""
-    return f"{{{USE_CASE}:{escape(name)}}}"
+def check_key_type(key_type: object) -> None:
+    """Refuses what cannot be the type of an entity.
 
-
-def slot_thing(name: str, slot: int) -> str:
-    """The thing that one entry of a use case, and one in ``SLOTS`` others, depend on.
-
-    A version for each entry would double what the store has to keep. A use case has a fixed number
-    of slots instead; invalidating one entry costs one in ``SLOTS`` of the others a miss.
+    Raises:
+        DeclarationError: *key_type* is not a text, is empty, or is reserved.
     """
-    return f"{use_case_thing(name)}/s:{slot}"
-
-
-def is_coarse(thing: str) -> bool:
-    """Whether a thing is everything or a whole use case, whose version must not expire (K6)."""
-    return thing == ROOT or (thing.startswith("{" + USE_CASE + ":") and thing.endswith("}"))
+    if not isinstance(key_type, str) or not key_type:
+        raise DeclarationError(
+            f"key_type is {key_type!r}; give a text that says what the id is of, for example 'user_id'."
+        )
+    if key_type in RESERVED_KEY_TYPES:
+        raise DeclarationError(
+            f"key_type {key_type!r} is reserved: {RESERVED_KEY_TYPES[key_type]}. "
+            f"Choose another word, for example '{key_type}_id'."
+        )
 
 
 class Entity(NamedTuple):
-    """What is cached is about: a kind of thing and the text of its id."""
+    """What a cached result is about, for example user 42.
+
+    Args:
+        key_type: The kind of entity, for example ``"user_id"``.
+        id: Its canonical text; see ``of`` for ids of other types.
+    """
 
     key_type: str
     id: str
 
     @classmethod
-    def of(cls, key_type: str, value: object) -> Entity:
-        """The entity whose id is *value*; raises ``UnkeyableValue``."""
-        return cls(key_type, id_text(value))
+    def of(cls, key_type: str, id: object) -> Entity:
+        """The entity with an id of any type that an id may have; ``7`` and ``"7"`` are the same.
+
+        Raises:
+            DeclarationError: The key type is empty or reserved.
+            UnkeyableValue: The id has no canonical text.
+        """
+        check_key_type(key_type)
+        return cls(key_type, id_text(id))
 
     @property
     def thing(self) -> str:
-        """The thing that entries about this entity depend on."""
-        return f"{{{escape(self.key_type)}:{escape(self.id)}}}"
+        """The tail of its version key: ``{user_id:42}``."""
+        return f"{{{_name(self.key_type)}:{escape(self.id)}}}"
+
+
+def use_case_thing(name: str) -> str:
+    """The tail of the version key of the use case *name*: ``{uc:GetUser}``."""
+    return f"{{{USE_CASE_TYPE}:{_name(name)}}}"
+
+
+def slot_thing(name: str, slot: int) -> str:
+    """The tail of the version key of one slot (0 to 4095) of the use case *name*."""
+    return f"{use_case_thing(name)}/s:{slot}"
+
+
+def is_coarse(thing: str) -> bool:
+    """Whether *thing* is the root or a whole use case.
+
+    Its version does not expire: that would empty a whole use case at once.
+    """
+    return thing == ROOT or (thing.startswith(f"{{{USE_CASE_TYPE}:") and thing.endswith("}"))
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The full identity of one entry.
+    """The full key of one cached result.
 
     Args:
-        use_case: Name of the use case.
-        entity: What the entry is about; None where the use case is about nothing in particular.
-        args: (name, canonical text) of each argument that is part of the key, sorted by name.
+        use_case: The name of the use case.
+        entity: What the result is about; None for a use case without an entity.
+        args: The other arguments as pairs of name and text, sorted by name.
+
+    Attributes:
+        storage: The tail of its entry key: ``{user_id:42}?lang=en#GetUser``. Beyond 200 characters
+            the arguments are replaced by ``~`` and their 128 bit BLAKE2b digest.
     """
 
     use_case: str
     entity: Entity | None
     args: tuple[tuple[str, str], ...] = ()
+    storage: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "storage", self._storage())
+
+    def _storage(self) -> str:
+        thing, query, name = self._thing, self._query, _name(self.use_case)
+        text = f"{thing}{query}#{name}"
+        if len(text) <= LONGEST or not query:
+            return text
+        return f"{thing}?~{blake2b(query.encode(), digest_size=16).hexdigest()}#{name}"
 
     @property
-    def storage(self) -> str:
-        """What the entry is called in a store, after the namespace; long arguments as a digest."""
-        owner = self.entity.thing if self.entity else use_case_thing(self.use_case)
-        text = f"{owner}?{self._query()}#{escape(self.use_case)}"
-        if len(text) <= LONG:
-            return text
-        digest = blake2b(self._query().encode(), digest_size=16).hexdigest()
-        return f"{owner}?~{digest}#{escape(self.use_case)}"
+    def _thing(self) -> str:
+        return self.entity.thing if self.entity else use_case_thing(self.use_case)
+
+    @property
+    def _query(self) -> str:
+        if not self.args:
+            return ""
+        return "?" + "&".join([f"{_name(name)}={escape(text)}" for name, text in self.args])
 
     @property
     def slot(self) -> int:
-        """The slot of this entry within its use case; the same in every process."""
+        """The slot (0 to 4095) that this entry falls into; the same in every process."""
         return crc32(self.storage.encode()) % SLOTS
 
-    def urn(self, namespace: str) -> str:
-        """What the entry is called for people.
+    @property
+    def urn(self) -> str:
+        """For people and logs, never shortened: ``urn:user_id:42?lang=en#GetUser``."""
+        return f"urn:{self._thing[1:-1]}{self._query}#{_name(self.use_case)}"
 
-        Args:
-            namespace: The cache's namespace.
-        """
-        key_type, id_ = self.entity or (USE_CASE, self.use_case)
-        owner = f"{escape(namespace)}:{escape(key_type)}:{escape(id_)}"
-        return f"urn:{owner}?{self._query()}#{escape(self.use_case)}"
+    def urn_in(self, namespace: str) -> str:
+        """As ``urn``, with the namespace of a cache: ``urn:shop:user_id:42?lang=en#GetUser``."""
+        return f"urn:{_name(namespace)}{self.urn[3:]}"
 
     @classmethod
-    def parse(cls, urn: str) -> Key:
-        """The key that ``urn`` was made from.
+    def parse_urn(cls, text: str) -> Key:
+        """The key that a URN names, with or without a namespace.
 
         Raises:
-            ValueError: *urn* is not such a text.
+            ValueError: *text* is not a URN of a cached result.
         """
-        head, found, use_case = urn.rpartition("#")
-        owner, asked, query = head.partition("?")
-        parts = owner.split(":")
-        if not found or not asked or len(parts) != 4 or parts[0] != "urn":
-            raise ValueError(f"{urn!r} is not of the form urn:<namespace>:<type>:<id>?<args>#<use case>")
-        key_type, id_ = unescape(parts[2]), unescape(parts[3])
-        args = [item.partition("=") for item in query.split("&")] if query else []
-        entity = None if key_type == USE_CASE else Entity(key_type, id_)
-        return cls(
-            unescape(use_case), entity, tuple([(unescape(name), text) for name, _, text in args])
+        match = _URN.fullmatch(text)
+        try:
+            if match is not None:
+                return _parsed(*match.groups())
+        except ValueError:
+            pass
+        raise ValueError(
+            f"{text!r} is not the URN of a cached result; "
+            "it looks like urn:<namespace>:<key type>:<id>?<name>=<argument>&...#<use case>."
         )
 
-    def _query(self) -> str:
-        # The texts are canonical: whatever could end them early is escaped inside already.
-        return "&".join([f"{escape(name)}={text}" for name, text in self.args])
+    def __str__(self) -> str:
+        return self.urn
+
+
+_URN = re.compile(r"urn:(?:[^:?#]*:)?([^:?#]*):([^:?#]*)(?:\?([^?#]+))?#([^#]*)")
+
+
+def _parsed(key_type: str, id: str, query: str | None, name: str) -> Key:
+    use_case = unescape(name)
+    entity = Entity(unescape(key_type), unescape(id))
+    args = tuple([_parsed_argument(part) for part in query.split("&")]) if query else ()
+    if entity == (USE_CASE_TYPE, use_case):
+        return Key(use_case, None, args)
+    check_key_type(entity.key_type)
+    return Key(use_case, entity, args)
+
+
+def _parsed_argument(part: str) -> tuple[str, str]:
+    name, equals, text = part.partition("=")
+    if not equals:
+        raise ValueError(f"{part!r} is not an argument.")
+    return unescape(name), unescape(text)

@@ -1,170 +1,373 @@
-"""Texts that keys are made of: escaped, canonical, and the same for equal values only.
+"""Text that stands for a value: entity ids, arguments, and the escaping of both.
 
-Two different values never have the same text, and one value has the same text in every process. A
-value whose text would depend on its address or on the order of a set is refused instead.
+An entity id is canonical: ``7`` and ``"7"`` name the same entity. An argument is typed: ``1``,
+``"1"`` and ``True`` are different calls. Neither ever falls back to ``repr`` or ``str`` of an
+unknown object, because those may hold an address, and addresses are used again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
-from typing import Any
+from enum import Enum, Flag
+from functools import cached_property
+from typing import Any, cast
 from urllib.parse import quote, unquote
 from uuid import UUID
 
 from cache_core.errors import UnkeyableValue
 
-# Instances of these never equal an instance of another one of them, so they may stand side by side
-# in a tuple that is looked up in a dict. bool and float are not among them: True == 1 == 1.0.
-RAW: frozenset[type] = frozenset({str, int, type(None), bytes, UUID, date})
+DEEPEST = 64
+"""How deep the containers of one argument may be nested."""
 
-_is_clean = re.compile(r"[A-Za-z0-9\-._~]*").fullmatch
-_MAX_DEPTH = 50
+RAW: frozenset[type] = frozenset({str, int, type(None), UUID, date})
+"""Types whose instances stand in a local key as they are.
+
+They are hashable, and an instance of one never equals an instance of another. ``bytes`` is not
+here: it hashes like ``str``, and comparing the two is an error under ``python -bb``.
+"""
+
+RAW_IDS: frozenset[type] = frozenset({str, int, UUID})
+"""The types of ``RAW`` that can be an entity id."""
+
+_ADVICE = (
+    "Give arg_adapters={name: callable} that turns it into something a key can be built from, "
+    "ignore_args=[name] if it does not change the result, or give its class a method "
+    "__cache_key__() that returns a str, an int or a tuple of such."
+)
+_ID_ADVICE = (
+    "An id is a str, an int or a UUID; id_arg=(name, callable) takes one out of the argument."
+)
+
+_RESERVED = re.compile(r"[^A-Za-z0-9._~-]")
 
 
 def escape(text: str) -> str:
-    """*text* with everything but letters, digits and ``-._~`` percent-escaped; injective."""
-    return text if _is_clean(text) else quote(text, safe="", errors="surrogatepass")
+    """*text* in ASCII letters, digits and ``-._~``, the rest percent-escaped (RFC 3986).
+
+    No two texts have the same escaped form. Lone surrogates are kept, so any text can be escaped.
+    """
+    if (text.isascii() and text.isalnum()) or not _RESERVED.search(text):
+        return text
+    return quote(text, safe="", errors="surrogatepass")
 
 
 def unescape(text: str) -> str:
-    """The text that ``escape`` was given."""
-    return unquote(text, errors="surrogatepass")
+    """The text that ``escape`` turned into *text*.
+
+    Raises:
+        ValueError: *text* is not a result of ``escape``.
+    """
+    plain = unquote(text, errors="surrogatepass")
+    if escape(plain) != text:
+        raise ValueError(f"{text!r} is not percent-escaped as cache_core does it.")
+    return plain
 
 
 def id_text(value: object) -> str:
-    """The canonical text of an entity's id: ``7``, ``"7"`` and an int subclass's 7 are one entity.
+    """The canonical text of an entity id: ``7`` and ``"7"`` are the same entity.
+
+    A subclass of ``str``, ``int`` or ``UUID`` counts as what it is made from, so Django's
+    ``SafeString`` names the same entity as the plain text.
 
     Raises:
-        UnkeyableValue: *value* is not a text, a whole number or a UUID.
+        UnkeyableValue: *value* is something else, ``None``, ``bool`` and enum members included.
     """
     kind = type(value)
-    if kind is str:
-        return value  # type: ignore[return-value]  # just seen
-    if kind is int or kind is UUID:
-        return str(value)
-    if isinstance(value, (bool, Enum)):
-        raise _refused_id(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__repr__(value)
-    raise _refused_id(value)
-
-
-def _refused_id(value: object) -> UnkeyableValue:
-    return UnkeyableValue(
-        f"An entity's id cannot be of type {type(value).__qualname__!r}; give a text, a whole number "
-        "or a UUID, or take one out of the argument: id_arg=('name', lambda value: value.id)."
-    )
+    # Not isinstance(): that would believe a proxy, which stands for another object each time.
+    if kind is str or (issubclass(kind, str) and not issubclass(kind, Enum)):
+        return str.__str__(cast("str", value))
+    if issubclass(kind, int) and not issubclass(kind, (bool, Enum)):
+        return _int(cast("int", value))
+    if issubclass(kind, UUID):
+        return UUID.__str__(cast("UUID", value))
+    raise UnkeyableValue(f"{_described(kind)} cannot be an entity id. {_ID_ADVICE}")
 
 
 def argument_text(value: object) -> str:
-    """The canonical text of an argument; tells types apart, so ``1``, ``"1"`` and ``True`` differ.
+    """The text that stands for an argument in a key; different for values of different types.
+
+    Text that begins with a letter and integers stand for themselves. Everything else begins with
+    ``~`` and its kind: ``~true``, ``~none``, ``~str.1``, ``~date.2026-01-31``, ``~list(1,en)``.
+
+    - The members of sets and dicts are sorted by their text, so their order does not matter; that
+      of an ``OrderedDict`` does.
+    - An aware ``datetime`` or ``time`` keeps its offset, its fold and the name of its zone.
+    - An enum member is its class and name (a flag: its class and value). It differs from the plain
+      value, also for ``IntEnum``.
+    - A named tuple or frozen dataclass is its class and all fields.
+    - A class with ``__cache_key__()`` is its name and what that method returns.
+    - A ``UUID`` of a subclass is the same UUID. Any other subclass of a builtin type is its class
+      and the value, provided that its instance holds nothing more: so ``SafeString("<b>")``
+      differs from ``"<b>"``.
 
     Raises:
-        UnkeyableValue: *value*, or something inside it, has no stable text.
+        UnkeyableValue: *value*, or something in it, has no stable text; or it is nested too
+            deeply, as anything is that contains itself.
     """
-    return _text(value, 0)
+    return _str(value) if type(value) is str else _text(value, 0)
 
 
-def mark(value: object) -> tuple[str]:
-    """What stands for a value that is not of a ``RAW`` type in a local key."""
-    return (_text(value, 0),)
+def mark(value: object, name: str = "") -> tuple[str]:
+    """*value*, which is not of a ``RAW`` type, as an item of a local key.
+
+    Args:
+        value: An argument, or what its adapter returned.
+        name: The parameter, for the error.
+
+    Raises:
+        UnkeyableValue: As ``argument_text``.
+    """
+    try:
+        return (argument_text(value),)
+    except UnkeyableValue as error:
+        raise _named(error, name) from None
 
 
-def component_text(component: Any) -> str:
-    """The argument text behind a component of a local key: a raw value or what ``mark`` made."""
-    return component[0] if type(component) is tuple else _text(component, 0)
+def mark_id(value: object, name: str = "") -> str:
+    """An id that is not of a ``RAW_IDS`` type, as an item of a local key.
+
+    Raises:
+        UnkeyableValue: As ``id_text``.
+    """
+    try:
+        return id_text(value)
+    except UnkeyableValue as error:
+        raise _named(error, name) from None
+
+
+def component_text(component: object) -> str:
+    """The argument's text behind an item of a local key.
+
+    Args:
+        component: A value of a ``RAW`` type, or what ``mark`` made of another.
+
+    Raises:
+        UnkeyableValue: It is an integer of more digits than Python writes.
+    """
+    kind = type(component)
+    if kind is str:
+        return _str(cast("str", component))
+    return cast("tuple[str]", component)[0] if kind is tuple else _LEAVES[kind](component)
 
 
 def _text(value: object, depth: int) -> str:
     kind = type(value)
-    simple = _SIMPLE.get(kind)
-    if simple is not None:
-        return simple(value)
-    if depth >= _MAX_DEPTH:
+    leaf = _LEAVES.get(kind)
+    if leaf is not None:
+        return leaf(value)
+    if depth == DEEPEST:
         raise UnkeyableValue(
-            f"An argument is nested more than {_MAX_DEPTH} levels deep, or contains itself; "
-            "use arg_adapters= to take out what identifies it."
+            f"It is nested more than {DEEPEST} levels deep, or contains itself. {_ADVICE}"
         )
-    compound = _COMPOUND.get(kind)
-    if compound is not None:
-        return compound(value, depth + 1)
-    return _of_class(value, depth + 1)
+    container = _CONTAINERS.get(kind, _object)
+    return container(value, depth + 1)
 
 
-def _of_class(value: Any, depth: int) -> str:
-    """Enums, dataclasses, mappings and objects that know their key; the class is part of the text."""
+def _named(error: UnkeyableValue, name: str) -> UnkeyableValue:
+    return UnkeyableValue(f"Argument {name!r}: {error}") if name else error
+
+
+def _described(kind: type) -> str:
+    if kind is type(None):
+        return "None"
+    name = kind.__qualname__
+    if kind.__module__ != "builtins":
+        name = f"{kind.__module__}.{name}"
+    return f"A value of type {name}"
+
+
+# -- leaves: texts without brackets, commas and equals signs ---------------------------------------
+#
+# A subclass is read by the methods of the builtin type, which it may have overridden to say less.
+
+
+def _str(value: str) -> str:
+    return value if value[:1].isalpha() else f"~str.{value}"
+
+
+def _int(value: int) -> str:
+    try:
+        return int.__repr__(value)
+    except ValueError:
+        raise UnkeyableValue(
+            f"An integer of {value.bit_length()} bits is too long for a key. {_ADVICE}"
+        ) from None
+
+
+def _decimal(value: Decimal) -> str:
+    # In capitals: the context of the thread decides whether an exponent is written e or E.
+    return f"~decimal.{Decimal.__str__(value).upper()}"
+
+
+def _datetime(value: datetime) -> str:
+    return f"~datetime.{datetime.isoformat(value)}{_zone(value)}"
+
+
+def _time(value: time) -> str:
+    return f"~time.{time.isoformat(value)}{_zone(value)}"
+
+
+def _zone(value: datetime | time) -> str:
+    """Fold and zone: equal offsets do not make two zones one, and the clock is set back twice."""
+    fold = "~fold" if value.fold else ""
+    zone = value.tzinfo
+    if zone is None:
+        return fold
+    # zoneinfo calls it key, pytz zone; others only know their abbreviation.
+    name = getattr(zone, "key", None) or getattr(zone, "zone", None) or value.tzname()
+    return f"{fold}~{escape(str(name))}"
+
+
+def _timedelta(value: timedelta) -> str:
+    return f"~timedelta.{value.days}.{value.seconds}.{value.microseconds}"
+
+
+_LEAVES: dict[type, Callable[[Any], str]] = {
+    str: lambda value: escape(_str(str.__str__(value))),
+    int: _int,
+    type(None): lambda _: "~none",
+    bool: lambda value: "~true" if value else "~false",
+    float: lambda value: f"~float.{float.__repr__(value)}",
+    bytes: lambda value: f"~bytes.{bytes.hex(value)}",
+    Decimal: _decimal,
+    UUID: lambda value: f"~uuid.{UUID.__str__(value)}",
+    date: lambda value: f"~date.{date.isoformat(value)}",
+    datetime: _datetime,
+    time: _time,
+    timedelta: _timedelta,
+    range: lambda value: f"~range.{_int(value.start)}.{_int(value.stop)}.{_int(value.step)}",
+}
+
+
+# -- containers: a kind, and in brackets the texts of what they hold -------------------------------
+
+
+def _list(value: list[object], depth: int) -> str:
+    return f"~list({_joined(list.__iter__(value), depth)})"
+
+
+def _tuple(value: tuple[object, ...], depth: int) -> str:
+    return f"~tuple({_joined(tuple.__iter__(value), depth)})"
+
+
+def _set(value: set[object], depth: int) -> str:
+    return f"~set({_sorted(set.__iter__(value), depth)})"
+
+
+def _frozenset(value: frozenset[object], depth: int) -> str:
+    return f"~frozenset({_sorted(frozenset.__iter__(value), depth)})"
+
+
+def _dict(value: dict[object, object], depth: int) -> str:
+    return f"~dict({','.join(sorted(_pairs(dict.items(value), depth)))})"
+
+
+def _ordered(value: OrderedDict[object, object], depth: int) -> str:
+    return f"~ordereddict({','.join(_pairs(OrderedDict.items(value), depth))})"
+
+
+def _joined(items: Iterable[object], depth: int) -> str:
+    return ",".join([_text(item, depth) for item in items])
+
+
+def _sorted(items: Iterable[object], depth: int) -> str:
+    return ",".join(sorted([_text(item, depth) for item in items]))
+
+
+def _pairs(items: Iterable[tuple[object, object]], depth: int) -> list[str]:
+    return [f"{_text(key, depth)}={_text(item, depth)}" for key, item in items]
+
+
+_CONTAINERS: dict[type, Callable[[Any, int], str]] = {
+    list: _list,
+    tuple: _tuple,
+    set: _set,
+    frozenset: _frozenset,
+    dict: _dict,
+    OrderedDict: _ordered,
+}
+_BUILTIN = _LEAVES.keys() | _CONTAINERS.keys()
+
+
+# -- objects: the name of their class, and what they hold ------------------------------------------
+
+
+def _object(value: object, depth: int) -> str:
     kind = type(value)
-    name = f"{kind.__module__}.{kind.__qualname__}"
     own = getattr(kind, "__cache_key__", None)
     if own is not None:
-        return f"k:{escape(name)}({_text(own(value), depth)})"
-    if isinstance(value, Enum):
-        return f"e:{escape(name)}.{escape(value.name)}"
-    if is_dataclass(value) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        parts = [f"{field.name}={_text(getattr(value, field.name), depth)}" for field in fields(value)]
-        return f"c:{escape(name)}({','.join(parts)})"
-    if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        return f"c:{escape(name)}{_sequence('', value, depth)}"
-    if isinstance(value, (str, int)) and kind.__module__.partition(".")[0] == "django":
-        # SafeString and its like: the same text to everybody.
-        return _text(str.__str__(value) if isinstance(value, str) else int(value), depth)
-    if isinstance(value, Mapping):
-        return f"m:{escape(name)}{_mapping(value, depth)}"
-    raise UnkeyableValue(
-        f"An argument of type {name!r} has no stable text to build a key from; use "
-        "arg_adapters= to take out what identifies it, ignore_args= if it does not change the "
-        "result, or give the class a method __cache_key__()."
+        return f"~object({_class_text(kind)},{_text(own(value), depth)})"
+    if issubclass(kind, Enum):
+        return _enum(cast("Enum", value))
+    if issubclass(kind, UUID):
+        return _LEAVES[UUID](value)
+    base = next((base for base in kind.__mro__ if base in _BUILTIN), None)
+    if base is not None:
+        return _subclassed(value, base, depth)
+    if is_dataclass(kind) and not _hides(value):
+        names = [field.name for field in fields(kind)]
+        return _record(kind, [(name, getattr(value, name)) for name in names], depth)
+    raise _refusal(kind)
+
+
+def _enum(value: Enum) -> str:
+    # A combination of flags has no name on Python 3.10.
+    name = str(value.value) if isinstance(value, Flag) else value.name
+    return f"~enum.{_class_text(type(value))}.{escape(name)}"
+
+
+def _subclassed(value: Any, base: type, depth: int) -> str:
+    kind = type(value)
+    if _adds_state(value, base):
+        raise _refusal(kind)
+    if base is tuple and hasattr(kind, "_fields"):
+        return _record(kind, zip(kind._fields, tuple.__iter__(value)), depth)
+    leaf = _LEAVES.get(base)
+    inner = leaf(value) if leaf else _CONTAINERS[base](value, depth)
+    return f"~object({_class_text(kind)},{inner})"
+
+
+def _record(kind: type, items: Iterable[tuple[str, object]], depth: int) -> str:
+    parts = [f"{escape(name)}={_text(item, depth)}" for name, item in items]
+    return f"~object({','.join([_class_text(kind), *parts])})"
+
+
+def _class_text(kind: type) -> str:
+    # A colon, because a dot could stand for a module or for an outer class.
+    return f"{escape(kind.__module__)}:{escape(kind.__qualname__)}"
+
+
+def _adds_state(value: object, base: type) -> bool:
+    """Whether an instance of a subclass of *base* holds, or may hold, more than *base* does."""
+    kind = type(value)
+    between = kind.__mro__[: kind.__mro__.index(base)]
+    return bool(
+        getattr(value, "__dict__", None)
+        or any(each.__dict__.get("__slots__") for each in between)
+        # A class written in C has state that only its own pickling knows of.
+        or any(getattr(kind, name) is not getattr(base, name) for name in _PICKLING)
     )
 
 
-def _sequence(mark: str, values: Any, depth: int) -> str:
-    return f"{mark}({','.join([_text(value, depth) for value in values])})"
+_PICKLING = ("__reduce__", "__reduce_ex__")
 
 
-def _unordered(mark: str, values: Any, depth: int) -> str:
-    return f"{mark}({','.join(sorted([_text(value, depth) for value in values]))})"
+def _hides(value: Any) -> bool:
+    """Whether a dataclass instance may change or holds more than its fields."""
+    kind = type(value)
+    own = kind.__dict__.get("__dataclass_params__")
+    if own is None or not own.frozen:
+        return True
+    more = getattr(value, "__dict__", {}).keys() - {field.name for field in fields(kind)}
+    return any(not isinstance(getattr(kind, name, None), cached_property) for name in more)
 
 
-def _mapping(value: Mapping[Any, Any], depth: int) -> str:
-    items = [f"{_text(key, depth)}={_text(item, depth)}" for key, item in value.items()]
-    return f"({','.join(sorted(items))})"
-
-
-def _aware(value: datetime) -> str:
-    # The instant alone would not do: a loader may format the local time.
-    zone = getattr(value.tzinfo, "key", None)
-    return f"t:{escape(value.isoformat())}.{value.fold}{'.' + escape(zone) if zone else ''}"
-
-
-_SIMPLE: dict[type, Callable[[Any], str]] = {
-    str: lambda value: "s:" + escape(value),
-    int: lambda value: f"i:{value}",
-    type(None): lambda value: "n:",
-    bool: lambda value: "b:1" if value else "b:0",
-    float: lambda value: f"f:{value!r}".replace("+", ""),
-    complex: lambda value: f"j:{escape(repr(value))}",
-    bytes: lambda value: f"y:{value.hex()}",
-    bytearray: lambda value: f"Y:{value.hex()}",
-    Decimal: lambda value: f"d:{escape(str(value))}",
-    UUID: lambda value: f"u:{value}",
-    datetime: _aware,
-    date: lambda value: f"D:{value.isoformat()}",
-    time: lambda value: f"T:{escape(value.isoformat())}.{value.fold}",
-    timedelta: lambda value: f"p:{value.days}.{value.seconds}.{value.microseconds}",
-    range: lambda value: f"r:{value.start}.{value.stop}.{value.step}",
-}
-
-_COMPOUND: dict[type, Callable[[Any, int], str]] = {
-    tuple: lambda value, depth: _sequence("x:", value, depth),
-    list: lambda value, depth: _sequence("l:", value, depth),
-    set: lambda value, depth: _unordered("S:", value, depth),
-    frozenset: lambda value, depth: _unordered("F:", value, depth),
-    dict: lambda value, depth: "m:" + _mapping(value, depth),
-}
+def _refusal(kind: type) -> UnkeyableValue:
+    return UnkeyableValue(
+        f"{_described(kind)} has no stable text, so no key can be built from it. {_ADVICE}"
+    )

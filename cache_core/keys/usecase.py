@@ -1,26 +1,33 @@
-"""Use cases: the named reasons to cache, and the registry that keeps their names unique."""
+"""Use cases: the named things that are ramped, measured and invalidated one at a time."""
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
-from cache_core.errors import DeclarationError, UseCaseExists
-from cache_core.keys.key import RESERVED_KEY_TYPES, use_case_thing
+from cache_core.errors import DeclarationError, UseCaseExists, did_you_mean
+from cache_core.keys.function import check_function
+from cache_core.keys.key import check_key_type, use_case_thing
 
 
 @dataclass(frozen=True, slots=True)
 class UseCase:
-    """One named reason to cache; the unit of policies, ramps and statistics.
+    """One declared use case.
 
     Args:
-        name: Unique in its cache.
-        key_type: What kind of entity it is about; None for nothing in particular.
+        name: What policies, statistics and the admin call it.
+        key_type: The kind of entity that it is about; None when it is about none.
         tracked: Whether invalidating the entity reaches its entries.
-        module, qualname, line: Where its function stands.
+        module: Where the function stands.
+        qualname: Its qualified name there; empty for an object that has none.
+        first_line: The line that it begins on; 0 when that is not known.
+        note: The first line of its docstring, for people who look at a list of use cases.
+
+    Attributes:
+        thing: The tail of its version key.
     """
 
     name: str
@@ -28,97 +35,136 @@ class UseCase:
     tracked: bool
     module: str
     qualname: str
-    line: int
+    first_line: int = 0
+    note: str = ""
+    thing: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thing", use_case_thing(self.name))
 
     @classmethod
     def of(
-        cls, function: Callable[..., Any], *, name: str | None, key_type: str | None, tracked: bool
+        cls,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        key_type: str | None = None,
+        tracked: bool = True,
     ) -> UseCase:
         """The use case of *function*.
 
-        Raises:
-            DeclarationError: A name is missing, empty or reserved.
-        """
-        module, qualname, line = _place(function)
-        if name is None:
-            name = _default_name(module, qualname)
-        if not isinstance(name, str) or not name or name == "*":
-            raise DeclarationError(
-                f"use_case={name!r} of {module}.{qualname} is not a name; give a text such as "
-                "'GetUserProfile'."
-            )
-        if key_type is not None and (not isinstance(key_type, str) or not key_type):
-            raise DeclarationError(f"key_type={key_type!r} of use case {name!r} is not a name.")
-        if key_type in RESERVED_KEY_TYPES:
-            raise DeclarationError(
-                f"key_type={key_type!r} of use case {name!r} is reserved; choose another, such as "
-                f"'{key_type}_id'."
-            )
-        return cls(name, key_type, tracked, module, qualname, line)
+        Args:
+            function: The function that is declared.
+            name: Its name; by default the module and qualified name of the function.
+            key_type: The kind of entity that it is about.
+            tracked: Whether invalidating the entity reaches its entries.
 
-    @property
-    def thing(self) -> str:
-        """The thing that all its entries depend on."""
-        return use_case_thing(self.name)
+        Raises:
+            DeclarationError: The name or the key type cannot be used, the function has no name or
+                cannot be cached.
+        """
+        check_function(function)
+        if key_type is not None:
+            check_key_type(key_type)
+        module = getattr(function, "__module__", None) or ""
+        qualname = getattr(function, "__qualname__", "")
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        return cls(
+            _checked(name) if name is not None else _default_name(function, module, qualname),
+            key_type,
+            tracked,
+            module,
+            qualname,
+            first_line=getattr(code, "co_firstlineno", 0),
+            note=_note(function) if qualname else "",
+        )
 
     @property
     def place(self) -> str:
-        """Where its function stands, for people."""
-        return f"{self.module}.{self.qualname} (line {self.line})"
+        """Where the function stands, for messages."""
+        where = f"{self.module}.{self.qualname or '(an object without a name)'}"
+        return f"{where}, line {self.first_line}" if self.first_line else where
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether several functions may well share its module and qualified name."""
+        last = self.qualname.rpartition(".")[2]
+        return "<" in self.qualname or last in {"", "_"}
+
+
+def _checked(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise DeclarationError(f"use_case is {name!r}; give a name, for example 'GetUser'.")
+    if name == "*":
+        raise DeclarationError("use_case='*' is reserved: it stands for all use cases.")
+    return name
+
+
+def _default_name(function: object, module: str, qualname: str) -> str:
+    if not qualname:
+        raise DeclarationError(
+            f"An object of type {type(function).__name__} has no name of its own; "
+            "name the use case: use_case='...'."
+        )
+    return f"{module}.{qualname}" if module else qualname
+
+
+def _note(function: Callable[..., Any]) -> str:
+    lines = (inspect.getdoc(function) or "").strip().splitlines()
+    return lines[0] if lines else ""
 
 
 class Registry:
-    """The use cases of one cache, in the order of their declaration."""
+    """The use cases of one cache. Threads may add and read at once."""
 
     def __init__(self) -> None:
         self._use_cases: dict[str, UseCase] = {}
         self._lock = threading.Lock()
 
     def add(self, use_case: UseCase) -> None:
-        """Registers *use_case*; the same function may come again, as when its module is reloaded.
+        """Adds *use_case*; replaces it where its module was loaded anew.
 
         Raises:
-            UseCaseExists: Another function has the name.
+            UseCaseExists: Another function has the name, or may have it: two lambdas, or two
+                functions made by one factory, look alike and would share entries.
         """
         with self._lock:
-            known = self._use_cases.get(use_case.name)
-            if known is not None and not _same_function(known, use_case):
-                raise UseCaseExists(
-                    f"Use case {use_case.name!r} is already declared by {known.place}; "
-                    f"{use_case.place} needs another use_case=."
-                )
+            old = self._use_cases.get(use_case.name)
+            if old is not None:
+                _check_reload(old, use_case)
             self._use_cases[use_case.name] = use_case
 
-    def get(self, name: str) -> UseCase | None:
-        """The use case of that name, or None."""
-        return self._use_cases.get(name)
+    def get(self, name: str) -> UseCase:
+        """The use case *name*.
+
+        Raises:
+            DeclarationError: There is none.
+        """
+        use_case = self._use_cases.get(name)
+        if use_case is None:
+            hint = did_you_mean(name, self._use_cases)
+            raise DeclarationError(f"No use case {name!r} is declared. {hint}".rstrip())
+        return use_case
 
     def __iter__(self) -> Iterator[UseCase]:
-        return iter(tuple(self._use_cases.values()))
+        with self._lock:
+            return iter(tuple(self._use_cases.values()))
 
     def __len__(self) -> int:
         return len(self._use_cases)
 
 
-def _same_function(known: UseCase, new: UseCase) -> bool:
-    same = (known.module, known.qualname) == (new.module, new.qualname)
-    # Closures of one factory share a qualified name and differ in what they do.
-    return same and "<locals>" not in new.qualname and "<lambda>" not in new.qualname
-
-
-def _place(function: Callable[..., Any]) -> tuple[str, str, int]:
-    inner: Any = function
-    while isinstance(inner, partial):
-        inner = inner.func
-    module = getattr(inner, "__module__", None) or "?"
-    qualname = getattr(inner, "__qualname__", None) or type(inner).__qualname__
-    code = getattr(inner, "__code__", None)
-    return module, qualname, code.co_firstlineno if code else 0
-
-
-def _default_name(module: str, qualname: str) -> str:
-    if "<lambda>" in qualname:
-        raise DeclarationError(
-            f"A lambda in {module} has no name to register it under; give it a use_case=."
+def _check_reload(old: UseCase, new: UseCase) -> None:
+    if (old.module, old.qualname) != (new.module, new.qualname):
+        raise UseCaseExists(
+            f"The use case {new.name!r} of {new.place} exists already: {old.place} has it. "
+            "Two functions under one name would return each other's values. "
+            "Give one of them another name: use_case='...'."
         )
-    return f"{module}.{qualname}"
+    if new.is_anonymous:
+        raise UseCaseExists(
+            f"The use case {new.name!r} is declared for the second time, by {new.place} "
+            f"(before: line {old.first_line}). Functions made by a factory, lambdas and objects "
+            "without a name cannot be told apart, and would return each other's values. "
+            "Give each one a name of its own: use_case='...', or declare it once, at module level."
+        )

@@ -42,7 +42,7 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
 
 
 def _figures(tally: Tally) -> dict[str, Any]:
-    figures = dict(tally.report())
+    figures: dict[str, Any] = dict(tally.report())
     hits = sum(figures["hits"].values())
     requests = hits + figures["joined"] + figures["loads"]
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cache_core.events import Layer, LayerFailed, Outcome, Reason
 from cache_core.keys.key import ROOT, Key, slot_thing
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cache_core.policy.policy import Policy
     from cache_core.protocol.plan import Kept, Plan
     from cache_core.protocol.scope import Scope
+    from cache_core.wire.codecs import CodecChoice
 
 
 class Target(Protocol):
@@ -34,7 +35,7 @@ class Target(Protocol):
         ...
 
     @property
-    def codec(self) -> object:
+    def codec(self) -> CodecChoice | None:
         """What the decorator wants its values turned into bytes by; None for the cache's choice."""
         ...
 
@@ -59,6 +60,7 @@ class Call:
     __slots__ = (
         "args",
         "data",
+        "identity",
         "kept",
         "key",
         "kwargs",
@@ -100,6 +102,7 @@ class Call:
         self.kwargs = kwargs
         self.started = started
         self.wall = wall
+        self.identity = Identity("", (), "")
         self.storage = ""
         self.things: tuple[str, ...] = ()
         self.local_off: Reason | None = None
@@ -115,10 +118,12 @@ class Call:
         Raises:
             UnkeyableValue: The id or an argument has no stable text.
         """
-        key = self.target.identify(self.key)
-        self.storage = key.storage
-        self.things = things_of(key, self.target.use_case)
-        unit = key.entity.id if key.entity else self.storage
+        scope, key = self.scope, self.key
+        entry = scope.memo.get(key) or scope.entries.get(key)
+        # The texts of a key cost more than the rest of a local hit, so an entry keeps its own.
+        identity = entry.identity if entry is not None else identify(self.target, key)
+        self.identity = identity
+        self.storage, self.things, unit = identity
         self.local_off = self.plan.local.verdict(unit)
         self.remote_off = self.plan.remote.verdict(unit)
 
@@ -128,7 +133,27 @@ class Call:
         self.runtime.hooks.send(LayerFailed(self.plan.use_case, Layer.REMOTE, operation, error))
 
 
-def things_of(key: Key, use_case: UseCase) -> tuple[str, ...]:
-    """Everything that an entry depends on by its declaration (rule R1), coarse things first."""
+class Identity(NamedTuple):
+    """What an entry is called and depends on.
+
+    Attributes:
+        storage: Its key in a store, after the namespace.
+        things: Everything that it depends on by its declaration (rule R1), coarse things first.
+        unit: What a sticky ramp decides on: the entity's id, or the key where there is none.
+    """
+
+    storage: str
+    things: tuple[str, ...]
+    unit: str
+
+
+def identify(target: Target, local_key: tuple[Hashable, ...]) -> Identity:
+    """The identity behind a local key; raises ``UnkeyableValue``."""
+    key, use_case = target.identify(local_key), target.use_case
+    storage, entity = key.storage, key.entity
     declared = (ROOT, use_case.thing, slot_thing(use_case.name, key.slot))
-    return (*declared, key.entity.thing) if use_case.tracked and key.entity else declared
+    if entity is None:
+        return Identity(storage, declared, storage)
+    return Identity(
+        storage, (*declared, entity.thing) if use_case.tracked else declared, entity.id
+    )

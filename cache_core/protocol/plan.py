@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cache_core.counters import Tally
     from cache_core.events import Hooks
     from cache_core.policy.policy import Effective
+    from cache_core.protocol.call import Identity
     from cache_core.wire.entry import Wire
 
 
@@ -27,11 +28,13 @@ class Kept(Entry):
 
     Attributes:
         fingerprint: In development mode, of the value as it was when it was kept.
+        identity: What it is called and depends on.
     """
 
-    __slots__ = ("fingerprint",)
+    __slots__ = ("fingerprint", "identity")
 
     fingerprint: bytes | None
+    identity: Identity
 
 
 class Part:

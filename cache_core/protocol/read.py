@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     from cache_core.protocol.runtime import Provided
 
 
+# A value takes about so many times its encoded size in memory. Weighing it exactly would cost a
+# fifth of a remote hit; values that were loaded here are weighed.
+OBJECTS_PER_BYTES = 3
+
+
 class GoPast(Exception):
     """The cache can neither serve nor keep anything for this call."""
 
@@ -140,7 +145,8 @@ def _create(call: Call, absent: list[str]) -> Steps[None]:
 def _find(call: Call, stamp: tuple[str, ...]) -> Steps[Kept | None]:
     """The valid entry, from the local layer or else from the remote one; counts what missed."""
     if not call.local_off:
-        entry, reason = call.kept, Reason.ABSENT
+        entry: Kept | None = call.kept
+        reason = Reason.ABSENT
         if entry is not None:
             verdict = judge_local(entry, call.plan, stamp, call.started)
             if verdict is None:
@@ -180,8 +186,9 @@ def _open(call: Call, stamp: tuple[str, ...]) -> Kept | Reason:
         return error.reason
     call.plan.tally.moved(read=len(data))
     life = remaining(envelope, call.wall)
-    entry = _kept(call, value, stamp, created=call.started, life=life, weight=len(data))
-    return entry or Reason.UNSTORABLE
+    weight = len(data) * OBJECTS_PER_BYTES
+    entry = _kept(call, value, stamp, created=call.started, life=life, weight=weight)
+    return entry if entry is not None else Reason.UNSTORABLE
 
 
 def _load(call: Call, stamp: tuple[str, ...]) -> Steps[Any]:
@@ -249,8 +256,7 @@ def _keep(call: Call, stamp: tuple[str, ...], loaded: Loaded) -> Steps[Kept | No
     ttl = plan.remote.ttl if not call.remote_off else plan.local.ttl
     life = jittered(ttl, runtime.random())
     data = None if call.remote_off else _encoded(call, stamp, loaded, life)
-    weight = len(data) if data else None
-    entry = _kept(call, loaded.value, stamp, created=loaded.ended, life=ttl, weight=weight)
+    entry = _kept(call, loaded.value, stamp, created=loaded.ended, life=ttl)
     if entry is not None:
         call.scope.remember(call.key, entry)
     if data is not None:
@@ -287,7 +293,7 @@ def _kept(
     *,
     created: float,
     life: float,
-    weight: int | None,
+    weight: int | None = None,
 ) -> Kept | None:
     """*value* as an entry of this process, put into the local layer where that takes part.
 
@@ -301,6 +307,7 @@ def _kept(
         return None
     expires = created if call.local_off else created + min(life, plan.local.ttl)
     entry = Kept(mine, created=created, expires=expires, stamp=stamp, plan=plan)
+    entry.identity = call.identity
     entry.checked = call.token
     entry.fingerprint = plan.fingerprint(mine)
     if not call.local_off:
@@ -313,6 +320,7 @@ def _joined(call: Call, stamp: tuple[str, ...], value: Any) -> Any:
     """A value that another caller loaded under the same versions."""
     call.plan.tally.join()
     entry = Kept(value, created=call.started, expires=call.started, stamp=stamp, plan=call.plan)
+    entry.identity = call.identity
     entry.fingerprint = call.plan.fingerprint(value)
     call.scope.remember(call.key, entry)
     return call.plan.hand_out(value)

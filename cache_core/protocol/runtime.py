@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from random import random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from cache_core.counters import Tally
 from cache_core.errors import CacheCoreError, RemoteError
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 
 Provided: TypeAlias = "Policy | PolicyFailure | None"
+
+
+class _Forked(Protocol):
+    def after_fork(self) -> None: ...
 
 
 class Runtime:
@@ -218,8 +222,8 @@ class Runtime:
     def after_fork(self) -> None:
         """Makes the runtime usable in a child process: free locks, no flights, own figures."""
         self._lock = threading.RLock()
-        parts = (self.table, self.pending, self.flights, self.overrides, *self._tallies.values())
-        for part in parts:
+        parts: list[_Forked] = [self.table, self.pending, self.flights, self.overrides]
+        for part in (*parts, *self._tallies.values()):
             part.after_fork()
 
 

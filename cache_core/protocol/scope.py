@@ -8,7 +8,7 @@ with the request; a task that outlives the request finds it closed and remembers
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cache_core.protocol.versions import PENDING, VersionMemo, Versions
 
@@ -43,7 +43,8 @@ class Scope:
     def __init__(self, runtime: Runtime, now: float, parent: Scope | None = None) -> None:
         self.runtime = runtime
         self.parent = parent
-        self.entries = runtime.local.entries
+        # Whatever the local layer holds, the read path put there.
+        self.entries = cast("dict[Hashable, Kept]", runtime.local.entries)
         self.closed = False
         self.memo: dict[Hashable, Kept] = {}
         self.versions: Versions = runtime.versions_of_a_scope()

@@ -135,10 +135,15 @@ def _equal(left: Any, right: Any) -> bool:
     if isinstance(left, (set, frozenset)):
         return {(type(item), item) for item in left} == {(type(item), item) for item in right}
     if isinstance(left, (datetime, time)):
-        return (left, left.tzinfo, left.fold) == (right, right.tzinfo, right.fold)
-    if isinstance(left, (float, Decimal)):  # not-a-number is unequal to itself
+        # Fixed offsets are equal whatever they are called, but a template may show the name.
+        return _zoned(left) == _zoned(right)
+    if isinstance(left, (float, complex, Decimal)):  # not-a-number is unequal to itself
         return repr(left) == repr(right)
     return bool(left == right)
+
+
+def _zoned(moment: Any) -> tuple[object, ...]:
+    return (moment, moment.tzinfo, moment.tzname(), moment.fold)
 
 
 def _field_names(kind: type) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cache_core.layers.eviction import Group
 from cache_core.layers.memory import Entry, MemoryLayer, MemoryReport
 from cache_core.testing import FakeClock
 from tests.benchmarks.hit_ratio import local_layer, lru, percent, zipf, zipf_with_shift
@@ -196,6 +197,14 @@ def test_what_was_read_stays_and_what_was_not_goes(limit):
     assert set(range(10)) <= set(layer.entries)
 
 
+def test_being_put_again_counts_as_being_read():
+    """A key whose value is renewed is in use; a scan does not push it out."""
+    layer = make_layer(max_entries=20)
+    fill(layer, ["renewed", "renewed"])
+    fill(layer, range(50))
+    assert "renewed" in layer.entries
+
+
 def test_an_entry_that_is_not_read_any_more_goes_in_the_end():
     """Having been read once does not make an entry immortal."""
     layer = make_layer(max_entries=10)
@@ -265,16 +274,15 @@ def test_an_entry_expires_at_its_time_and_not_before(clock):
     assert "key" not in layer.entries
 
 
-def test_an_expired_entry_gets_no_second_chance(clock):
-    """Being read lately does not save what may not be served any more."""
-    layer = make_layer(clock, max_entries=100)
-    fill(layer, range(99))
-    layer.put("old", entry(expires=clock.now + 1))
-    layer.entries["old"].hot = True
-    clock.advance(2)
-    fill(layer, range(1_000, 1_100))
-    assert "old" not in layer.entries
-    assert layer.report().expired == 1
+def test_an_expired_entry_gets_no_second_chance():
+    """Being read lately does not save what may not be served any more, and it counts as expired."""
+    group = Group(2, None)
+    old, good = entry("old", expires=5), entry("good")
+    for key, kept in (("old", old), ("good", good)):
+        kept.key, kept.hot = key, kept is old
+        group.admit(kept)
+    assert group.evict(now=5) is old
+    assert (group.expired, group.evictions) == (1, 0)
 
 
 def test_groups_do_not_push_each_other_out():
@@ -385,19 +393,21 @@ def remove(way, layer, clock):
             layer.put("a", entry())
 
 
-def test_a_finalizer_may_use_the_layer():
-    """A value that calls the layer while it is freed neither hangs nor breaks it."""
-    layer = make_layer(max_entries=2)
+@pytest.mark.parametrize("way", ["evict", "discard", "replace", "clear", "reject", "expire"])
+def test_a_finalizer_may_use_the_layer(way, clock):
+    """However a value leaves, it is freed when the write is over and may write itself."""
+    layer = make_layer(clock, max_entries=5, max_bytes=100)
+    results = []
 
     class Restless:
         def __del__(self):
-            layer.put("from the finalizer", entry())
-            layer.discard("b")
+            results.append(layer.put("from the finalizer", entry()))
 
-    layer.put("a", entry(Restless()))
-    fill(layer, "b")
-    layer.discard("a")
-    assert set(layer.entries) == {"from the finalizer"}
+    fill(layer, "ab")
+    layer.put("key", entry(Restless(), expires=clock.now + 5))
+    fill(layer, "cd")
+    remove(way, layer, clock)
+    assert results == [True]
 
 
 class Interrupting:

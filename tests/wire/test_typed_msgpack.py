@@ -7,11 +7,10 @@ import functools
 import sys
 from collections.abc import Awaitable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -65,6 +64,16 @@ class Tree(msgspec.Struct):
     leaf: bytes
     children: list[Tree] = msgspec.field(default_factory=list)
     age: timedelta | None = None
+
+
+class OwnUtc(tzinfo):
+    """UTC by another class, as ``ZoneInfo("UTC")`` is."""
+
+    def utcoffset(self, moment):
+        return timedelta(0)
+
+    def tzname(self, moment):
+        return "UTC"
 
 
 class Model:
@@ -139,7 +148,8 @@ def test_without_precise_types_a_value_is_kept_exactly_or_refused(value):
         (list, [(1, 2)]),
         (set[float], {1}),
         (datetime, datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2)))),
-        (datetime, datetime(2024, 1, 1, tzinfo=ZoneInfo("UTC"))),
+        (datetime, datetime(2024, 1, 1, tzinfo=timezone(timedelta(0), "Zulu"))),
+        (datetime, datetime(2024, 1, 1, tzinfo=OwnUtc())),
         (datetime, datetime(2024, 1, 1, fold=1)),  # noqa: DTZ001  # naive on purpose
         (list[int], [2**70]),
         (str, "\ud800"),

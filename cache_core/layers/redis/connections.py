@@ -12,12 +12,13 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio.connection
 import redis.connection
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from cache_core.errors import RemoteError
 from cache_core.layers.redis.commands import Command, Replies
@@ -207,11 +208,12 @@ class _LoopLine:
         await self._open(timeout)
         return await self._ask(commands, timeout)
 
-    async def hang_up(self) -> None:
+    async def hang_up(self, *, nowait: bool = True) -> None:
         connection, self._connection = self._connection, None
         self._outdated = self.is_late = False
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            with suppress(RedisError):  # it is closed all the same, only not in good order
+                await connection.disconnect(nowait=nowait)
 
     async def _open(self, timeout: float) -> None:
         self._connection = self._make(socket_timeout=timeout)
@@ -278,7 +280,7 @@ class LoopConnections:
         try:
             replies = await line.exchange(commands, timeout)
             if self._is_closed:
-                await line.hang_up()
+                await line.hang_up(nowait=False)
             return replies
         except BaseException as error:
             is_late = line.is_late and isinstance(error, Exception)
@@ -293,7 +295,7 @@ class LoopConnections:
         """Closes the connections that nobody uses now; each of the others after its use."""
         self._is_closed = True
         for line in tuple(self._lines):
-            await line.hang_up()
+            await line.hang_up(nowait=False)
 
     def _give(self, line: _LoopLine) -> None:
         while self._waiters:

@@ -286,8 +286,11 @@ def _secret(value: object) -> str:
 
 
 def _port(value: object) -> int:
-    number = whole(1)(value)
-    if number > 65_535:
+    try:
+        number = whole(1)(value)
+    except Refused:
+        number = 0
+    if not 1 <= number <= 65_535:
         raise Refused("a port number from 1 to 65535")
     return number
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from cache_core.layers.redis import RedisLayer, RedisOptions
+from tests.servers import RedisServer, require_server
 
 
 @pytest.fixture
@@ -34,13 +35,23 @@ def layer(redis_server, make_layer):
     return make_layer(redis_server.url)
 
 
+@pytest.fixture(scope="module")
+def cluster_node():
+    """A Redis Cluster of one node; it takes two seconds until it serves."""
+    require_server("redis")
+    with RedisServer(args=["--cluster-enabled", "yes"]) as server:
+        server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        wait_until(lambda: "cluster_state:ok" in server.command("CLUSTER", "INFO"))
+        yield server
+
+
 @pytest.fixture
-def cluster(private_redis):
-    """A Redis Cluster of one node."""
-    server = private_redis(args=["--cluster-enabled", "yes"])
-    server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-    wait_until(lambda: "cluster_state:ok" in server.command("CLUSTER", "INFO"))
-    return server
+def cluster(cluster_node):
+    """A Redis Cluster of one node, empty and with memory to spare."""
+    cluster_node.command("CONFIG", "SET", "maxmemory", "0")
+    cluster_node.command("SCRIPT", "FLUSH")
+    cluster_node.flush()
+    return cluster_node
 
 
 @pytest.fixture(params=["threads", "asyncio"])

@@ -89,7 +89,7 @@ def test_a_wrong_password_is_a_remote_error_without_it(perform, private_redis, m
     """The message says what is wrong and never shows a password."""
     server = private_redis(password="right")
     layer = make_layer({"host": server.host, "port": server.port, "password": SECRET})
-    with pytest.raises(RemoteError, match="(?i)invalid") as caught:
+    with pytest.raises(RemoteError, match=r"(?i)invalid") as caught:
         perform(layer, FETCH)
     assert SECRET not in str(caught.value) + layer.describe()
 
@@ -135,7 +135,7 @@ def test_each_operation_has_its_own_timeout(private_redis, make_layer):
     seconds, _ = elapsed(lambda: layer.perform(FETCH))
     assert 0.04 < seconds < 0.2
     seconds, _ = elapsed(lambda: layer.perform(Create((THING,), None)))
-    assert 0.35 < seconds
+    assert seconds > 0.35
 
 
 def test_a_restart_between_operations_fails_nothing(perform, private_redis, make_layer):
@@ -183,7 +183,7 @@ def test_a_refused_command_keeps_its_connection(layer, redis_server):
 
 
 def test_ping_tells_whether_redis_answers(layer, make_layer):
-    """ping returns, or raises RemoteError."""
+    """Ping returns, or raises RemoteError."""
     assert layer.ping() is None
     with pytest.raises(RemoteError, match="ping failed"):
         make_layer("redis://127.0.0.1:1").ping()
@@ -194,7 +194,7 @@ def test_threads_never_get_each_others_answers(make_layer, redis_server, connect
     redis_server.flush()
     before = connected(redis_server)
     layer = make_layer(redis_server.url, max_connections=4, connect_timeout=5)
-    wrong, most = [], []
+    wrong = []
 
     def hammer(name):
         try:
@@ -206,7 +206,6 @@ def test_threads_never_get_each_others_answers(make_layer, redis_server, connect
                     wrong.append((data, found))
         except Exception as error:
             wrong.append(error)
-        most.append(connected(redis_server))
 
     threads = [threading.Thread(target=hammer, args=(f"thread-{n}",)) for n in range(16)]
     for thread in threads:
@@ -214,8 +213,7 @@ def test_threads_never_get_each_others_answers(make_layer, redis_server, connect
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert max(most) - before <= 4 + 16  # each thread asks with a connection of its own
-    assert connected(redis_server) - before <= 4
+    assert 1 <= connected(redis_server) - before <= 4
 
 
 def test_who_gets_no_connection_in_time_is_told_so(make_layer, redis_server):

@@ -1,0 +1,51 @@
+"""The dict ``settings.CACHE_CORE``, read when it is first needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import salted_hmac
+
+from cache_core.settings import Settings
+
+SETTING = "CACHE_CORE"
+WATCHED = frozenset({SETTING, "SECRET_KEY", "SECRET_KEY_FALLBACKS"})
+"""The settings that a change of makes another cache."""
+
+_SALT = "cache_core: signatures of entries"
+
+
+def read_settings() -> Settings:
+    """The settings of the project's cache.
+
+    Environment variables such as ``CACHE_CORE__USE_CASES__GetUser__RAMP`` win over the dict. Where
+    the dict has no ``SECRETS``, they are derived from ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS``.
+
+    Raises:
+        ConfigurationError: Something is not allowed; lists every problem with its path.
+    """
+    given: Any = getattr(django_settings, SETTING, {})
+    if isinstance(given, Mapping) and not _names_secrets(given):
+        given = {**given, "SECRETS": tuple(_derived_secrets())}
+    return Settings.from_mapping(given, path=SETTING, environ=os.environ)
+
+
+def _names_secrets(given: Mapping[Any, object]) -> bool:
+    return any(str(name).lower() == "secrets" for name in given)
+
+
+def _derived_secrets() -> Iterator[bytes]:
+    """The first signs, the others verify: a key that was rotated keeps its entries readable.
+
+    The keys themselves are not used: an entry's signature must be of no use against a session.
+    """
+    try:
+        keys = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
+    except ImproperlyConfigured:  # a project may do without a key, for instance to collect files
+        return
+    for key in keys:
+        yield salted_hmac(_SALT, "", secret=key, algorithm="sha256").digest()

@@ -1,0 +1,70 @@
+"""The project's cache: a ``Cache`` that finds its settings in Django's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cache_core.cache import Cache
+from django_ext.conf import WATCHED, read_settings
+from django_ext.transactions import Transactions
+
+if TYPE_CHECKING:
+    from cache_core.protocol.runtime import Runtime
+    from cache_core.protocol.scope import Scope
+    from cache_core.settings import Settings
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class DjangoCache(Cache):
+    """A cache that is configured by ``settings.CACHE_CORE`` when it is first used.
+
+    ``configure(...)`` replaces those settings, as for any ``Cache``.
+
+    Attributes:
+        transactions: What was written to the databases and must be invalidated after COMMIT.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unread = self._settings
+        self.transactions = Transactions(self)
+        self.watch_transactions(self.transactions.uncommitted)
+
+    def _build(self, settings: Settings) -> Runtime:
+        return super()._build(read_settings() if settings is self._unread else settings)
+
+    def reload(self) -> None:
+        """Forgets the settings and what this process has cached; Django's are read at next use."""
+        self.configure_from(self._unread)
+
+    def setting_changed(self, *, setting: str, **_: object) -> None:
+        """Receiver of Django's signal of that name, which tests send when they change settings."""
+        if setting in WATCHED:
+            self.reload()
+
+    @contextmanager
+    def after(self, scope: Scope, *, enabled: bool) -> Iterator[None]:
+        """Runs the block as part of a request whose scope is closed, so each call sees the present.
+
+        Args:
+            scope: The scope of that request.
+            enabled: Whether caching is on in the block.
+        """
+        active = self._active.set(scope if enabled else None)
+        outer = self._scope.set(scope)
+        try:
+            yield
+        finally:
+            self._scope.reset(outer)
+            self._active.reset(active)
+
+    def stats(self) -> dict[str, Any]:
+        """As ``Cache.stats``, with ``failed_invalidations``: those that an error prevented."""
+        return {**super().stats(), "failed_invalidations": self.transactions.failures}
+
+
+cache = DjangoCache()
+"""The cache of the project."""

@@ -1,0 +1,157 @@
+"""The cache of one app: what a declaration is once an app has configured it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cache_core.cache import Cache
+from cache_core.errors import DeclarationError
+from flask_ext.config import app_secrets
+from flask_ext.streams import Carried
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from flask import Flask, Response
+
+    from cache_core.protocol.runtime import Runtime
+    from cache_core.protocol.scope import Scope
+    from cache_core.settings import Settings
+    from flask_ext.extension import CacheCore
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# Blocks that the running code is inside of; on the handle they would be shared by all threads.
+_entered: ContextVar[tuple[ExitStack, ...]] = ContextVar("flask_ext_entered", default=())
+
+
+class AppCache(Cache):
+    """A declared cache as one app has configured it; ``cache.for_app(app)`` returns it.
+
+    Everything that a ``Cache`` can do is done for this app, whatever app is running. As a context
+    manager it is one scope with caching on, and all use of the declaration in the block is for this
+    app: the way to use the cache in threads, scripts and workers.
+
+    Args:
+        declaration: The extension that the use cases are declared on.
+        app: The app.
+        settings: Its validated settings.
+        has_secrets: Whether the settings name the secrets; else the app's secret keys are used.
+    """
+
+    def __init__(
+        self, declaration: CacheCore, app: Flask, settings: Settings, *, has_secrets: bool
+    ) -> None:
+        super().__init__(clock=declaration.clock)
+        self.declaration = declaration
+        self.app = app
+        self._settings = settings
+        self._has_secrets = has_secrets
+        # One declaration, several apps: what is declared and what runs are shared by all of them.
+        self._registry = declaration._registry  # noqa: SLF001
+        self._functions = declaration._functions  # noqa: SLF001
+        self._uncommitted = declaration._uncommitted  # noqa: SLF001
+        self._active = declaration._active  # noqa: SLF001
+        self._scope = declaration._scope  # noqa: SLF001
+
+    def __repr__(self) -> str:
+        return f"<cache {self.declaration.name!r} of app {self.app.name!r}>"
+
+    def cached(self, **_: Any) -> Any:
+        """Not here: use cases are declared for all apps.
+
+        Raises:
+            DeclarationError: Always.
+        """
+        raise DeclarationError(
+            f"cached() was called on the cache of app {self.app.name!r}; declare use cases on the "
+            "CacheCore object, they hold for every app that it is initialised on"
+        )
+
+    def check(self) -> None:
+        """Puts the parts together once, so that wrong settings are found at start-up; no I/O.
+
+        Raises:
+            ConfigurationError: The settings do not fit together.
+            MissingExtra: A setting needs a package that is not installed.
+        """
+        super()._build(self._settings).close()
+
+    def _build(self, settings: Settings) -> Runtime:
+        if not self._has_secrets:
+            settings = replace(settings, secrets=app_secrets(self.app))
+        return super()._build(settings)
+
+    def serves(self, scope: Scope) -> bool:
+        """Whether *scope* is one of this app."""
+        return scope.runtime is self._runtime
+
+    # -- scopes ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def scope(self, enabled: bool = True) -> Iterator[Scope]:
+        """Opens a scope of this app; in it, the declaration works for this app.
+
+        Args:
+            enabled: Whether caching is on in it from the start.
+        """
+        with self.declaration.working_for(self), super().scope(enabled) as scope:
+            yield scope
+
+    @contextmanager
+    def request(self, environ: MutableMapping[str, Any]) -> Iterator[None]:
+        """Opens the scope of a request; caching is on in it when the method is a safe one.
+
+        Args:
+            environ: The WSGI environment of the request.
+        """
+        safe = environ.get("REQUEST_METHOD", "") in SAFE_METHODS
+        with self.declaration.working_for(None), super().scope(safe):
+            yield
+
+    def carry_on(self, response: Response, enabled: bool | None = None) -> Response:
+        """Lets the body of a streamed *response* be made as the view is run.
+
+        The request's scope is closed by then, so each call in it sees the present.
+
+        Args:
+            response: Any response; those that are not streamed stay as they are.
+            enabled: Whether caching is on while the body is made; None keeps what is on now.
+        """
+        scope = self._scope.get()
+        if scope is None or response.direct_passthrough or not response.is_streamed:
+            return response
+        on = self.is_enabled if enabled is None else enabled
+        active = scope if on and scope.runtime.settings.enabled else None
+        response.response = Carried(
+            response.response, ((self._scope, scope), (self._active, active))
+        )
+        return response
+
+    def __enter__(self) -> AppCache:  # noqa: PYI034  # typing.Self came with Python 3.11
+        stack = ExitStack()
+        stack.enter_context(self.scope())
+        _entered.set((*_entered.get(), stack))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        *others, stack = _entered.get()
+        _entered.set(tuple(others))
+        stack.close()
+
+    # -- figures ---------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """As ``Cache.stats``; calls outside of every app are counted as bypasses, for all apps."""
+        figures = super().stats()
+        self.declaration.add_calls_without_app(figures["use_cases"])
+        return figures

@@ -1,0 +1,293 @@
+"""CacheCore: the extension object, which is a declaration and never knows an app."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, appcontext_pushed, appcontext_tearing_down, current_app, g, has_app_context
+
+from cache_core.cache import Cache
+from cache_core.cached import CachedFunction
+from cache_core.clock import Clock
+from cache_core.errors import ConfigurationError, DeclarationError, NotConfigured, Problem
+from cache_core.events import Reason, logger
+from flask_ext.app_cache import AppCache
+from flask_ext.config import DEFAULT_NAME, config_key, read
+from flask_ext.lifecycle import attach
+
+if TYPE_CHECKING:
+    from cache_core.protocol.runtime import Runtime
+    from cache_core.protocol.scope import Scope
+    from cache_core.settings import Settings
+
+EXTENSION_KEY = "cache_core"
+_SET_ASIDE = "_cache_core_set_aside"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NO_APP = (
+    "No app is running here. Push one (with app.app_context(): ...), or say which app is meant "
+    "(with cache.for_app(app): ...)."
+)
+
+
+class FlaskFunction(CachedFunction):
+    """A cached function that notices calls from where no app can be found.
+
+    Attributes:
+        calls_without_app: How often it was called there; it then ran uncached.
+    """
+
+    cache: CacheCore
+    calls_without_app = 0
+    _calls_while_off = 0
+
+    @property
+    def calls_while_off(self) -> int:  # the wrapper counts in it
+        """How often it was called while caching was off."""
+        return self._calls_while_off
+
+    @calls_while_off.setter
+    def calls_while_off(self, calls: int) -> None:
+        self._calls_while_off = calls
+        advice = self.cache.why_off() if calls else None
+        if advice is not None:
+            self.calls_without_app += 1
+            if self.calls_without_app == 1:
+                logger.warning("Use case %r runs uncached. %s", self.use_case.name, advice)
+
+
+class CacheCore(Cache):
+    """The Flask extension: made at import time, initialised on any number of apps.
+
+    Use cases are declared on it (see ``cache_core.Cache``). Every call is for the app that is
+    running: that of an entered ``for_app(app)``, else ``current_app``. There is no other fallback.
+    Where no app runs, cached functions run uncached with one warning each, and everything that
+    needs an app raises ``NotConfigured``.
+
+    Args:
+        config: Settings for every app; they win over ``app.config``.
+        name: Tells several caches of one app apart; small letters, digits and underscores. The
+            cache "default" reads ``app.config["CACHE_CORE"]``, the cache "reports" reads
+            ``app.config["CACHE_CORE_REPORTS"]``.
+        clock: Where time comes from; for tests.
+
+    Raises:
+        DeclarationError: The name is not allowed.
+    """
+
+    function_type = FlaskFunction
+
+    def __init__(
+        self,
+        config: Mapping[str, object] | None = None,
+        *,
+        name: str = DEFAULT_NAME,
+        clock: Clock | None = None,
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            raise DeclarationError(
+                f"CacheCore(name={name!r}): a name is made of a-z, 0-9 and _ and begins with a letter"
+            )
+        super().__init__(clock=clock)
+        self.name = name
+        self._config = config
+        self._apps: weakref.WeakSet[AppCache] = weakref.WeakSet()
+        self._entered: ContextVar[AppCache | None] = ContextVar("flask_ext_app", default=None)
+
+    def __repr__(self) -> str:
+        return f"<CacheCore {self.name!r}>"
+
+    # -- apps ------------------------------------------------------------------------------------
+
+    def init_app(self, app: Flask, config: Mapping[str, object] | None = None) -> None:
+        """Configures this cache for *app* and opens a scope for each of its requests.
+
+        Settings come from *config*, then ``CacheCore(config)``, then ``app.config``, then the
+        defaults. Does no I/O. A second call with the same app changes nothing.
+
+        Args:
+            app: A Flask app that has not served a request yet.
+            config: Settings for this app.
+
+        Raises:
+            TypeError: *app* is no Flask app.
+            ConfigurationError: A setting is wrong (lists all of them), or the app has another
+                cache of this name.
+        """
+        app = _real(app)
+        present = _caches(app).get(self.name)
+        if present is None:
+            self._attach(app, config)
+        elif present.declaration is not self:
+            where = f"app.extensions[{EXTENSION_KEY!r}][{self.name!r}] of app {app.name!r}"
+            hint = "Import one CacheCore object everywhere, or give the second one a name=."
+            raise ConfigurationError([Problem(where, "another CacheCore object", "this one", hint)])
+
+    def _attach(self, app: Flask, config: Mapping[str, object] | None) -> None:
+        settings, has_secrets = self._settings_for(app, config)
+        cache = AppCache(self, app, settings, has_secrets=has_secrets)
+        cache.check()
+        attach(app, cache)
+        app.extensions.setdefault(EXTENSION_KEY, {})[self.name] = cache
+        self._apps.add(cache)
+        appcontext_pushed.connect(self._set_aside)
+        appcontext_tearing_down.connect(self._take_up)
+
+    def _settings_for(self, app: Flask, config: object) -> tuple[Settings, bool]:
+        key = config_key(self.name)
+        sources = [
+            (key, app.config.get(key)),
+            ("CacheCore(config)", self._config),
+            ("init_app(config)", config),
+        ]
+        namespace = "app" if self.name == DEFAULT_NAME else f"app.{self.name}"
+        return read(sources, path=key, namespace=namespace)
+
+    def for_app(self, app: Flask) -> AppCache:
+        """This cache as *app* has configured it, for use wherever *app* is not running.
+
+        Raises:
+            TypeError: *app* is no Flask app.
+            NotConfigured: This object was not initialised on it.
+        """
+        app = _real(app)
+        cache = _caches(app).get(self.name)
+        if cache is None or cache.declaration is not self:
+            raise NotConfigured(_not_initialised(app, self.name))
+        return cache
+
+    def apps(self) -> tuple[AppCache, ...]:
+        """This cache as every living app has configured it."""
+        return tuple(self._apps)
+
+    @property
+    def app_cache(self) -> AppCache:
+        """This cache as the running app has configured it.
+
+        Raises:
+            NotConfigured: No app is running, or this object was not initialised on it.
+        """
+        entered = self._entered.get()
+        if entered is not None:
+            return entered
+        if not has_app_context():
+            raise NotConfigured(_NO_APP)
+        return self.for_app(current_app)
+
+    @property
+    def runtime(self) -> Runtime:
+        """What answers this declaration in the running app."""
+        return self.app_cache.runtime
+
+    def configure_from(self, settings: Settings) -> None:
+        """Not here: each app configures the cache for itself.
+
+        Raises:
+            DeclarationError: Always.
+        """
+        del settings
+        raise DeclarationError(
+            f"{self!r} is configured by each app; put the settings into app.config"
+            f"[{config_key(self.name)!r}] or give them to init_app(app, config)"
+        )
+
+    # -- scopes ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def enable(self, enabled: bool = True) -> Iterator[None]:
+        """As ``Cache.enable``; where no app is running, functions stay uncached."""
+        if self._entered.get() is None and not has_app_context():
+            yield
+            return
+        with super().enable(enabled):
+            yield
+
+    @contextmanager
+    def working_for(self, cache: AppCache | None) -> Iterator[None]:
+        """For adapters: all use of this declaration in the block is for the app of *cache*.
+
+        Args:
+            cache: None for the app that is running.
+        """
+        token = self._entered.set(cache)
+        try:
+            yield
+        finally:
+            self._entered.reset(token)
+
+    def _set_aside(self, app: Flask, **_: Any) -> None:
+        """Another app begins to run inside a scope: what is remembered there is not for it."""
+        scope = self._active.get()
+        if scope is None or self._entered.get() is not None:
+            return
+        cache = _caches(app).get(self.name)
+        if cache is None or not cache.serves(scope):
+            g.setdefault(_SET_ASIDE, {})[self] = scope
+            self._active.set(None)
+
+    def _take_up(self, _: Flask, **__: Any) -> None:
+        """The other app has ended. Harmless when it is called twice or for a foreign context."""
+        set_aside: dict[CacheCore, Scope] = g.get(_SET_ASIDE, {}) if has_app_context() else {}
+        scope = set_aside.pop(self, None)
+        if scope is not None and not scope.closed:
+            # Whatever was written meanwhile must be seen.
+            scope.distrust()
+            self._active.set(scope)
+
+    # -- figures and end -------------------------------------------------------------------------
+
+    def why_off(self) -> str | None:
+        """Why no app can be found here, with advice; None where one is."""
+        if self._entered.get() is not None:
+            return None
+        if not has_app_context():
+            return _NO_APP
+        app = _real(current_app)
+        return None if self.name in _caches(app) else _not_initialised(app, self.name)
+
+    def stats(self) -> dict[str, Any]:
+        """What happened in the running app; see ``Cache.stats``."""
+        return self.app_cache.stats()
+
+    def add_calls_without_app(self, use_cases: dict[str, dict[str, Any]]) -> None:
+        """For ``stats``: adds how often each use case was called where no app was running."""
+        for name, function in self._functions.items():
+            if isinstance(function, FlaskFunction) and function.calls_without_app:
+                reasons = use_cases[name]["bypasses"].setdefault("all", {})
+                reasons[Reason.NO_CONTEXT.value] = function.calls_without_app
+
+    def close(self) -> None:
+        """Closes the cache of every app; they work on when used again."""
+        for cache in self.apps():
+            cache.close()
+
+    async def aclose(self) -> None:
+        """As ``close``, with the connections of the running event loop."""
+        for cache in self.apps():
+            await cache.aclose()
+
+
+def _caches(app: Flask) -> dict[str, AppCache]:
+    caches: dict[str, AppCache] = app.extensions.get(EXTENSION_KEY, {})
+    return caches
+
+
+def _real(app: Any) -> Flask:
+    """The app itself, also where a proxy of it was given."""
+    app = app._get_current_object() if hasattr(app, "_get_current_object") else app  # noqa: SLF001
+    if isinstance(app, Flask):
+        return app
+    kind = f"{type(app).__module__}.{type(app).__qualname__}"
+    raise TypeError(f"CacheCore works with flask.Flask, not with {kind}; Quart is not supported")
+
+
+def _not_initialised(app: Flask, name: str) -> str:
+    return (
+        f"The app {app.name!r} does not know this cache {name!r}. Either cache.init_app(app) was "
+        "not called, or it was called on another CacheCore object; make one, in a module of its "
+        "own, and import it everywhere."
+    )

@@ -1,0 +1,132 @@
+"""Which entities a model's rows belong to, before and after a change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+from sqlalchemy import event, inspect
+from sqlalchemy.orm import Mapper, QueryableAttribute
+
+from cache_core.errors import DeclarationError, did_you_mean
+from cache_core.keys.key import Entity, check_key_type
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.selectable import FromClause
+
+IdChoice = Union[str, "QueryableAttribute[Any]", Callable[[Any], object], None]
+"""An attribute (by name or itself), a callable that takes the object, or None: the primary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """That a model's rows belong to entities of *key_type*.
+
+    Args:
+        mapper: The model's mapper.
+        key_type: The kind of entity.
+        attribute: The attribute that holds the id, or None where *ids* finds it.
+        ids: Takes an object and returns an id, several ids, or None.
+    """
+
+    mapper: Mapper[Any]
+    key_type: str
+    attribute: str | None
+    ids: Callable[[Any], object] | None
+
+    @classmethod
+    def of(cls, model: type, key_type: str, id: IdChoice) -> Rule:
+        """The rule of ``track``.
+
+        Raises:
+            DeclarationError: *model* is not mapped, or *id* is nothing that it has.
+        """
+        check_key_type(key_type)
+        mapper = _mapper(model)
+        if callable(id) and not isinstance(id, QueryableAttribute):
+            return cls(mapper, key_type, None, id)
+        name = id.key if isinstance(id, QueryableAttribute) else id
+        rule = cls(mapper, key_type, _attribute(mapper, name), None)
+        rule.remember_old_ids()
+        return rule
+
+    def remember_old_ids(self) -> None:
+        """Has SQLAlchemy load the old id where it is overwritten without having been read."""
+        assert self.attribute is not None
+        attribute = getattr(self.mapper.class_, self.attribute)
+        event.listen(attribute, "set", _nothing, active_history=True, propagate=True)
+
+    def entities(self, instance: object) -> list[Entity]:
+        """The entities that *instance* belongs to and, in a flush, those that it belonged to."""
+        return [Entity.of(self.key_type, found) for found in self._ids(instance)]
+
+    def _ids(self, instance: object) -> Iterable[object]:
+        if self.attribute is None:
+            assert self.ids is not None
+            return _several(self.ids(instance))
+        history = inspect(instance, raiseerr=True).attrs[self.attribute].load_history()
+        values = (*(history.added or ()), *(history.unchanged or ()), *(history.deleted or ()))
+        return [value for value in values if value is not None]
+
+    def entities_of_rows(self, rows: Sequence[Any], *, inserted: bool) -> list[Entity] | None:
+        """The entities of a statement for many rows, None where they cannot be told.
+
+        Args:
+            rows: Attribute values by name, a mapping for each row.
+            inserted: Whether the rows are new; else they are found by their primary key.
+        """
+        name = self.attribute
+        # An update by primary key names the row, but not the owner that it is taken from.
+        if name is None or not (inserted or name in _primary_key(self.mapper)):
+            return None
+        if not rows or any(row.get(name) is None for row in rows):
+            return None
+        return [Entity.of(self.key_type, row[name]) for row in rows]
+
+    def covers(self, table: FromClause) -> bool:
+        """Whether a statement about *table* may change rows of the model."""
+        mappers = (self.mapper, *self.mapper.self_and_descendants)
+        return any(table in mapper.tables for mapper in mappers)
+
+
+def _mapper(model: type) -> Mapper[Any]:
+    found: object = inspect(model, raiseerr=False)
+    if isinstance(found, Mapper):
+        return found
+    raise DeclarationError(f"track() needs a mapped class, and {model!r} is none.")
+
+
+def _attribute(mapper: Mapper[Any], name: str | None) -> str:
+    key = _primary_key(mapper)
+    if name is None and len(key) == 1:
+        return key[0]
+    model = mapper.class_.__name__
+    if name is None:
+        raise DeclarationError(
+            f"The primary key of {model} has {len(key)} columns ({', '.join(key)}); say with id= "
+            "which attribute is the id, or give a callable that makes one text of them."
+        )
+    # The mapper is not configured yet while models are being defined: only its columns are known.
+    if name in mapper.columns:
+        return name
+    raise DeclarationError(
+        f"{model} has no column attribute {name!r} for id=. "
+        f"{did_you_mean(name, mapper.columns.keys())} For anything else give a callable.".replace(
+            "  ", " "
+        )
+    )
+
+
+def _primary_key(mapper: Mapper[Any]) -> list[str]:
+    return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+
+
+def _several(ids: object) -> Iterable[object]:
+    if ids is None:
+        return ()
+    return ids if isinstance(ids, (list, tuple, set, frozenset)) else (ids,)
+
+
+def _nothing(*_: object) -> None:
+    """A listener that is there for its options."""

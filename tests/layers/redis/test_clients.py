@@ -1,0 +1,276 @@
+"""Clients of the application, factories, and Redis Cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+import redis.asyncio
+
+from cache_core.errors import MissingExtra, RemoteError
+from cache_core.layers.base import Bump, Create, Fetch, RemoteLayer, Store
+from cache_core.layers.redis import RedisLayer, RedisOptions
+from cache_core.layers.redis import layer as layer_module
+
+USER, USE_CASE = "{user_id:42}", "{uc:GetUser}/s:1"
+THINGS = (USER, USE_CASE, "{*}")
+ENTRY = "{user_id:42}?#GetUser"
+
+
+def works(perform, layer):
+    """Every operation does on *layer* what it should."""
+    versions = perform(layer, Create(THINGS, 60_000))
+    assert perform(layer, Create(THINGS, 60_000)) == versions
+    perform(layer, Store(ENTRY, b"\xff\x00data", 60_000))
+    fetched = perform(layer, Fetch(THINGS, ENTRY))
+    assert (fetched.versions, fetched.entry) == (versions, b"\xff\x00data")
+    bumped = perform(layer, Bump(THINGS, None))
+    assert perform(layer, Fetch(THINGS, None)).versions == bumped
+    (marked,) = perform(layer, Bump((USER,), None, hold_ms=60_000))
+    assert perform(layer, Fetch((USER,), None)).versions == (marked,)
+    assert marked.startswith("!")
+    return True
+
+
+@pytest.fixture
+def client(redis_server):
+    redis_server.flush()
+    with redis.Redis(host=redis_server.host, port=redis_server.port) as client:
+        yield client
+
+
+@pytest.fixture
+def async_factory(redis_server):
+    """Makes asyncio clients, and counts them."""
+    made = []
+
+    def factory():
+        made.append(redis.asyncio.Redis(host=redis_server.host, port=redis_server.port))
+        return made[-1]
+
+    factory.made = made
+    return factory
+
+
+def test_the_layer_is_what_the_protocol_asks_for(make_layer):
+    """RedisLayer has every method of a remote layer."""
+    assert isinstance(make_layer("redis://127.0.0.1:1"), RemoteLayer)
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    """Without redis-py the layer cannot be made, and says what to install."""
+    monkeypatch.setattr(layer_module, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'cache-core\[redis\]'"):
+        RedisLayer(RedisOptions(), namespace="app")
+
+
+def test_a_ready_client_and_an_async_factory_serve_both(perform, make_layer, client, async_factory):
+    """What the application has is used, through its public interface."""
+    assert works(perform, make_layer({"client": client, "async_factory": async_factory}))
+
+
+def test_a_ready_client_sweeps(make_layer, client):
+    """Sweep works through a client of the application and leaves foreign keys alone."""
+    layer = make_layer(client)
+    layer.perform(Create(THINGS, None))
+    client.set("foreign", "1")
+    assert layer.sweep(batch=2) == 3
+    assert client.keys() == [b"foreign"]
+
+
+def test_a_ready_async_client_serves_its_loop(make_layer, redis_server):
+    """A client for asyncio alone is enough for asyncio; threads are told what is missing."""
+
+    async def main():
+        async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+            layer = make_layer(client)
+            await layer.aperform(Create(THINGS, None))
+            with pytest.raises(RemoteError, match="give 'client' or 'factory' too"):
+                layer.perform(Fetch(THINGS, None))
+
+    asyncio.run(main())
+
+
+def test_a_ready_client_for_threads_serves_no_loop(make_layer, client):
+    """A client for threads alone does not block an event loop."""
+    with pytest.raises(RemoteError, match="give 'async_client' or 'async_factory' too"):
+        asyncio.run(make_layer(client).aperform(Fetch(THINGS, None)))
+
+
+def test_a_refusal_through_a_ready_client_is_a_remote_error(
+    perform, make_layer, client, async_factory
+):
+    """An error reply through a client is a RemoteError, too."""
+    layer = make_layer({"client": client, "async_factory": async_factory})
+    with pytest.raises(RemoteError, match="expire"):
+        perform(layer, Store(ENTRY, b"", -1))
+
+
+def test_a_ready_client_stays_open(make_layer, client):
+    """Close leaves the application's client alone."""
+    layer = make_layer(client)
+    layer.perform(Create(THINGS, None))
+    connections = client.connection_pool._available_connections
+    layer.close()
+    assert connections[0]._sock is not None
+
+
+def test_a_factory_is_called_once_in_a_process(make_layer, redis_server):
+    """Sixteen threads that begin at once share one client; a fork gets one of its own."""
+    calls = []
+
+    def factory():
+        calls.append(os.getpid())
+        return redis.Redis(host=redis_server.host, port=redis_server.port)
+
+    layer = make_layer(factory)
+    assert calls == []
+    barrier = threading.Barrier(16)
+
+    def begin():
+        barrier.wait()
+        layer.perform(Fetch(THINGS, None))
+
+    threads = [threading.Thread(target=begin) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert calls == [os.getpid()]
+    child = os.fork()
+    if child == 0:
+        layer.perform(Fetch(THINGS, None))
+        os._exit(calls != [os.getppid(), os.getpid()])
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_factory_is_called_once_on_a_loop(make_layer, async_factory):
+    """Tasks of one loop share a client, another loop gets another one; both are closed."""
+    layer = make_layer({"async_factory": async_factory})
+
+    async def main():
+        await asyncio.gather(*(layer.aperform(Fetch(THINGS, None)) for _ in range(10)))
+
+    asyncio.run(main())
+    assert len(async_factory.made) == 1
+    asyncio.run(main())
+    assert len(async_factory.made) == 2
+    assert not any(client.connection_pool._in_use_connections for client in async_factory.made)
+
+
+def test_a_bare_factory_may_make_async_clients(make_layer, async_factory):
+    """One callable that makes asyncio clients serves asyncio; threads are told what is missing."""
+    layer = make_layer(async_factory)
+    asyncio.run(layer.aperform(Fetch(THINGS, None)))
+    with pytest.raises(RemoteError, match="'factory' for threads"):
+        layer.perform(Fetch(THINGS, None))
+
+
+def test_a_factory_for_threads_serves_no_loop(make_layer, client):
+    """A callable that makes clients for threads does not block an event loop."""
+    with pytest.raises(RemoteError, match="'async_factory' for asyncio"):
+        asyncio.run(make_layer(lambda: client).aperform(Fetch(THINGS, None)))
+
+
+def test_a_factory_that_fails_is_a_remote_error(make_layer):
+    """What a factory raises is a RemoteError without its text, which may hold a password."""
+
+    def factory():
+        raise ValueError("no such place: redis://:secret@host")
+
+    with pytest.raises(RemoteError, match="a ValueError") as caught:
+        make_layer(factory).perform(Fetch(THINGS, None))
+    assert "secret" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_a_factory_of_decoding_clients_is_refused(make_layer, redis_server):
+    """Entries are bytes: a client that decodes replies cannot carry them."""
+    layer = make_layer(lambda: redis.Redis(port=redis_server.port, decode_responses=True))
+    with pytest.raises(RemoteError, match="decode_responses"):
+        layer.perform(Fetch(THINGS, None))
+
+
+def test_describe_says_where_and_never_a_password(make_layer):
+    """Describe shows scheme, host, port and database, also of a ready client."""
+    assert make_layer("redis://me:secret@cache:7000/2").describe() == "redis://cache:7000/2"
+    assert make_layer("rediss://:secret@[::1]").describe() == "rediss://[::1]:6379/0"
+    assert make_layer({"host": "c", "cluster": True}).describe() == "redis://c:6379 (cluster)"
+    with redis.Redis(host="cache", db=2, password="secret") as client:
+        expected = "redis://cache:6379/2 (a client of the application)"
+        assert make_layer(client).describe() == expected
+    assert make_layer(lambda: None).describe() == "redis (a client of the application)"
+
+
+# redis-py 7 warns of its own use of an argument that it has deprecated.
+clusters = pytest.mark.filterwarnings("ignore:.*lib_name.*:DeprecationWarning")
+
+
+@clusters
+def test_a_cluster_does_every_operation(perform, make_layer, cluster):
+    """Things in several slots, an entry beside its entity: all operations work."""
+    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
+    assert works(perform, layer)
+
+
+@clusters
+def test_a_cluster_node_that_forgot_the_scripts_is_told_again(perform, make_layer, cluster):
+    """SCRIPT FLUSH on a node costs one more round trip and no failure."""
+    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
+    versions = perform(layer, Create(THINGS, None))
+    cluster.command("SCRIPT", "FLUSH")
+    assert perform(layer, Create(THINGS, None)) == versions
+    cluster.command("SCRIPT", "FLUSH")
+    assert not set(perform(layer, Bump(THINGS, None))) & set(versions)
+
+
+@clusters
+def test_wrong_types_in_a_cluster_are_absent(perform, make_layer, cluster):
+    """GET complains where MGET does not; a foreign type is nothing in both."""
+    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
+    cluster.command("RPUSH", f"app:v:{USER}", "foreign")
+    cluster.command("RPUSH", f"app:e:{ENTRY}", "foreign")
+    fetched = perform(layer, Fetch((USER,), ENTRY))
+    assert (fetched.versions, fetched.entry) == ((None,), None)
+
+
+@clusters
+def test_a_full_cluster_still_invalidates(perform, make_layer, cluster):
+    """Each key that cannot be written is removed (V4)."""
+    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
+    perform(layer, Create(THINGS, None))
+    cluster.command("CONFIG", "SET", "maxmemory", "1")
+    assert len(perform(layer, Bump(THINGS, None))) == 3
+    assert perform(layer, Fetch(THINGS, None)).versions == (None, None, None)
+
+
+def test_a_cluster_is_swept(make_layer, cluster):
+    """Sweep goes through every node and leaves foreign keys alone."""
+    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
+    layer.perform(Create(THINGS, None))
+    layer.perform(Store(ENTRY, b"data", 60_000))
+    cluster.command("SET", "foreign", "1")
+    assert layer.sweep(batch=2) == 4
+    assert cluster.command("DBSIZE") == "1"
+
+
+@clusters
+def test_a_hung_cluster_is_given_up(perform, make_layer, cluster):
+    """A frozen node costs a few timeouts, not redis-py's retries."""
+    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
+    perform(layer, Create(THINGS, None))
+    cluster.pause()
+    with pytest.raises(RemoteError):
+        perform(layer, Fetch(THINGS, None))
+    cluster.resume()
+    perform(layer, Fetch(THINGS, None))
+
+
+def test_a_ready_cluster_client_is_recognised(make_layer, cluster):
+    """A RedisCluster of the application gets one key per command."""
+    with redis.RedisCluster(host=cluster.host, port=urlsplit(cluster.url).port) as client:
+        assert works(lambda layer, operation: layer.perform(operation), make_layer(client))
