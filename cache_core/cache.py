@@ -7,11 +7,12 @@ settings are known. Until somebody configures it, the settings given to the cons
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
+from cache_core.blocks import EnabledBlock, ScopeBlock
 from cache_core.build import build_runtime
 from cache_core.cached import Cached, CachedFunction
 from cache_core.clock import Clock, SystemClock
@@ -64,6 +65,8 @@ class Cache:
         # One pair of variables a cache: scopes of two caches know nothing of each other.
         self._active: ContextVar[Scope | None] = ContextVar("cache_core_active", default=None)
         self._scope: ContextVar[Scope | None] = ContextVar("cache_core_scope", default=None)
+        if settings:
+            self.runtime  # noqa: B018 - put together now, so that what does not fit fails here
 
     # -- configuration ---------------------------------------------------------------------------
 
@@ -75,11 +78,13 @@ class Cache:
 
         Raises:
             ConfigurationError: A setting is wrong; lists all of them.
+            MissingExtra: A setting needs a package that is not installed.
         """
         self.configure_from(Settings.from_keywords(**settings))
+        self.runtime  # noqa: B018 - as in __init__
 
     def configure_from(self, settings: Settings) -> None:
-        """As ``configure``, from settings that an adapter has read."""
+        """As ``configure``, from settings that an adapter has read; put together at first use."""
         with self._building:
             old, self._runtime = self._runtime, None
             self._settings = settings
@@ -113,7 +118,10 @@ class Cache:
         self._uncommitted.append(uncommitted)
 
     def _in_open_write(self) -> bool:
-        return any(uncommitted() for uncommitted in self._uncommitted)
+        for uncommitted in self._uncommitted:
+            if uncommitted():
+                return True
+        return False
 
     # -- declaring -------------------------------------------------------------------------------
 
@@ -188,30 +196,19 @@ class Cache:
 
     # -- scopes ----------------------------------------------------------------------------------
 
-    @contextmanager
-    def enable(self, enabled: bool = True) -> Iterator[None]:
+    def enable(self, enabled: bool = True) -> AbstractContextManager[None]:
         """Switches caching on for the running code and everything that it starts; restores at exit.
 
         Args:
             enabled: False is the same as ``disable()``.
         """
-        scope = self._scope.get()
-        if scope is None or scope.closed or scope.runtime is not self.runtime:
-            with self.scope(enabled=enabled):
-                yield
-            return
-        token = self._active.set(scope if enabled and scope.runtime.settings.enabled else None)
-        try:
-            yield
-        finally:
-            _reset(self._active, token)
+        return EnabledBlock(self, enabled, self._scope, self._active)
 
-    def disable(self) -> Any:
+    def disable(self) -> AbstractContextManager[None]:
         """Switches caching off for the running code; restores at exit."""
         return self.enable(False)
 
-    @contextmanager
-    def scope(self, enabled: bool = True) -> Iterator[Scope]:
+    def scope(self, enabled: bool = True) -> AbstractContextManager[Scope]:
         """Opens a scope: one request, task or message, which remembers what it was given.
 
         Adapters open one for each request. Scopes nest: a task that runs inside a request has its
@@ -220,16 +217,7 @@ class Cache:
         Args:
             enabled: Whether caching is on in it from the start.
         """
-        runtime = self.runtime
-        scope = Scope(runtime, self.clock.monotonic(), self._scope.get())
-        outer = self._scope.set(scope)
-        active = self._active.set(scope if enabled and runtime.settings.enabled else None)
-        try:
-            yield scope
-        finally:
-            scope.close()
-            _reset(self._active, active)
-            _reset(self._scope, outer)
+        return ScopeBlock(self, enabled, self._scope, self._active)
 
     @property
     def is_enabled(self) -> bool:
@@ -380,11 +368,3 @@ class Cache:
 
 def _things(entities: Entities) -> list[str]:
     return [Entity.of(key_type, entity_id).thing for key_type, entity_id in entities]
-
-
-def _reset(variable: ContextVar[Scope | None], token: Token[Scope | None]) -> None:
-    """Restores *variable*, also where the block is left in another context than it was entered in."""
-    try:
-        variable.reset(token)
-    except ValueError:
-        variable.set(None if token.old_value is Token.MISSING else token.old_value)

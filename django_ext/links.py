@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Model
 from django_ext.mapping import Mapping, differing
 
 if TYPE_CHECKING:
+    from django.db.models import Model
+
     from django_ext.transactions import Written
 
 _LOADED = "cache_core_loaded"
@@ -63,14 +64,14 @@ class Link:
         if self.is_own:
             return self.mapping.written(instance)
         if not self.needs_before:
-            return {(self.mapping.key_type, instance.pk)} if instance.pk is not None else set()
+            return self.mapping.named(instance.pk)
         return set(self._guarded(self._rows_of_parent(instance, using)))
 
     def _guarded(self, rows: Iterable[Model]) -> Iterator[Written]:
         try:
             for row in rows:
                 yield from self.mapping.written(row)
-        except Exception:
+        except Exception:  # noqa: BLE001  # the user's write goes on whatever happens here
             yield from self.mapping.unknown()
 
     def _stored(self, instance: Model, using: str) -> Iterator[Model]:
@@ -91,7 +92,8 @@ class Link:
     def _as_loaded(self, instance: Model, loaded: dict[str, Any], using: str) -> Model:
         model = type(instance)
         names = [name for name in self._all_columns(model) if name in loaded]
-        return model.from_db(using, names, [loaded[name] for name in names])
+        row: Model = model.from_db(using, names, [loaded[name] for name in names])
+        return row
 
     @staticmethod
     def _all_columns(model: type[Model]) -> list[str]:
@@ -100,8 +102,10 @@ class Link:
     def _rows_of_parent(self, instance: Model, using: str) -> Iterable[Model]:
         if instance.pk is None:
             return ()
-        rows = self.model._base_manager.using(using)
-        return rows.filter(**{self._parent_key: instance.pk})
+        rows: Iterable[Model] = self.model._base_manager.using(using).filter(
+            **{self._parent_key: instance.pk}
+        )
+        return rows
 
 
 def loaded_columns(instance: Model) -> dict[str, Any]:

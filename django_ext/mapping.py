@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -72,9 +72,8 @@ class Mapping:
             return None
         meta = self.model._meta
         if self.id == "pk":
-            return meta.pk
-        found: Any = meta.get_field(self.id)
-        return found
+            return meta.pk  # type: ignore[no-any-return]
+        return meta.get_field(self.id)  # type: ignore[return-value]  # checked by mistake()
 
     @property
     def is_by_key(self) -> bool:
@@ -92,25 +91,28 @@ class Mapping:
     def written(self, row: Model) -> set[Written]:
         """The entities that *row* belongs to; ``EVERY`` one where that cannot be found out."""
         try:
-            return {Entity.of(self.key_type, id) for id in self._ids(row)}
-        except Exception:
+            column = self.column
+            found = self.id(row) if callable(self.id) else _canonical(column, row)
+        except Exception:  # noqa: BLE001  # whatever a callable of the project raises
+            return self.unknown()
+        return self.named(found)
+
+    def named(self, found: object) -> set[Written]:
+        """The entities with the id, or the several ids, *found*; None names none."""
+        several = isinstance(found, Iterable) and not isinstance(found, (str, bytes))
+        try:
+            ids: Iterable[Any] = found if several else (found,)  # type: ignore[assignment]
+            return {Entity.of(self.key_type, one) for one in ids if one is not None}
+        except Exception:  # noqa: BLE001  # a lazy iterable may raise anything too
             return self.unknown()
 
     def unknown(self) -> set[Written]:
         """Logs the error that is being handled; every entity of the key type is to be invalidated."""
-        logger.exception(
+        logger.exception(  # noqa: LOG004  # called where the error is handled
             "%r cannot tell which entity was written; every use case of this key type is invalidated",
             self,
         )
         return {(self.key_type, EVERY)}
-
-    def _ids(self, row: Model) -> Iterator[object]:
-        column = self.column
-        found = self.id(row) if callable(self.id) else _canonical(column, row)
-        if isinstance(found, Iterable) and not isinstance(found, (str, bytes)):
-            yield from (id for id in found if id is not None)
-        elif found is not None:
-            yield found
 
     def mistake(self) -> Mistake | None:
         """What is wrong with the mapping, or None; needs all models to be loaded."""

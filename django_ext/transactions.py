@@ -99,7 +99,7 @@ class Transactions:
             return
         try:
             self._collect(using, written)
-        except Exception:
+        except Exception:  # noqa: BLE001  # the user's transaction goes on whatever happens here
             self._failed(written)
 
     def uncommitted(self) -> bool:
@@ -117,7 +117,7 @@ class Transactions:
             return
         try:
             self._invalidate(written)
-        except Exception:
+        except Exception:  # noqa: BLE001
             self._failed(written)
 
     def _collect(self, using: str, written: frozenset[Written]) -> None:
@@ -146,8 +146,8 @@ class Transactions:
         return False
 
     def _invalidate(self, written: frozenset[Written]) -> None:
-        unknown = {key_type for key_type, id in written if id is EVERY}
-        known = [(key_type, id) for key_type, id in written if key_type not in unknown]
+        unknown = {key_type for key_type, one in written if one is EVERY}
+        known = [entity for entity in written if entity[0] not in unknown]
         if known:
             self._cache.invalidate_many(known)
         for use_case in self._cache.use_cases():
@@ -157,10 +157,10 @@ class Transactions:
     def _failed(self, written: frozenset[Written]) -> None:
         with self._lock:
             self.failures += 1
-        logger.exception(
+        logger.exception(  # noqa: LOG004  # called where the error is handled
             "Not invalidated because of an error: %s. Entries for these may be stale until their "
             "TTL; invalidate them by hand.",
-            ", ".join(sorted(f"{key_type} {id}" for key_type, id in written)),
+            ", ".join(sorted(f"{key_type} {one}" for key_type, one in written)),
         )
 
 

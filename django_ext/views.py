@@ -21,7 +21,8 @@ def cache_enabled(view: View) -> View:
 
     For sync and async views; for a class ``@method_decorator(cache_enabled, name="dispatch")``.
     """
-    return _switching(view, enabled=True)
+    switched: View = _switching(view, enabled=True)
+    return switched
 
 
 def cache_disabled(view: View) -> View:
@@ -29,7 +30,8 @@ def cache_disabled(view: View) -> View:
 
     For sync and async views; for a class ``@method_decorator(cache_disabled, name="dispatch")``.
     """
-    return _switching(view, enabled=False)
+    switched: View = _switching(view, enabled=False)
+    return switched
 
 
 def wish_of(view: object) -> bool | None:

@@ -35,8 +35,10 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django_ext",
+    "tests.django.library",
 ]
 MIDDLEWARE = [
+    "django_ext.middleware.CacheScopeMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

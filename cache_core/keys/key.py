@@ -172,7 +172,7 @@ class Key:
         try:
             if match is not None:
                 return _parsed(*match.groups())
-        except ValueError:
+        except (ValueError, DeclarationError):
             pass
         raise ValueError(
             f"{text!r} is not the URN of a cached result; "

@@ -1,6 +1,6 @@
 """What the protocol asks of a remote layer, and what it gets back.
 
-Each operation is a plain value. A remote layer turns it into commands and the replies into a
+Each operation is a plain value (a named tuple: they are made on every call). A remote layer turns it into commands and the replies into a
 result, once for threads (``perform``) and once for asyncio (``aperform``); it raises ``RemoteError``
 when the store fails, refuses or is late, and nothing else. All of them may be executed late, twice
 or not at all without harm (protocol rule X0).
@@ -11,12 +11,10 @@ text that its version key ends in, for example ``{user_id:42}``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, Union, runtime_checkable
+from typing import NamedTuple, Protocol, Union, runtime_checkable
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """Read the versions of *things* and, unless it is None, the entry *entry*: one round trip.
 
     Returns ``Fetched``.
@@ -26,16 +24,14 @@ class Fetch:
     entry: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """The answer to ``Fetch``: *versions* in the order of the things, None where there is none."""
 
     versions: tuple[str | None, ...]
     entry: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(NamedTuple):
     """Give each thing a version unless it has one; returns the versions that now stand, in order.
 
     Args:
@@ -47,8 +43,7 @@ class Create:
     ttl_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """Write *data* under the entry key *entry* for *ttl_ms* milliseconds; returns None."""
 
     entry: str
@@ -56,8 +51,7 @@ class Store:
     ttl_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bump:
+class Bump(NamedTuple):
     """Give each thing a fresh version in one round trip; returns the new versions, in order.
 
     Args:

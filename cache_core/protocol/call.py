@@ -70,6 +70,7 @@ class Call:
         "remote_off",
         "runtime",
         "scope",
+        "stamp",
         "started",
         "storage",
         "target",
@@ -105,6 +106,7 @@ class Call:
         self.identity = Identity("", (), "")
         self.storage = ""
         self.things: tuple[str, ...] = ()
+        self.stamp: tuple[str, ...] = ()
         self.local_off: Reason | None = None
         self.remote_off: Reason | None = None
         self.token: object = None
@@ -154,6 +156,4 @@ def identify(target: Target, local_key: tuple[Hashable, ...]) -> Identity:
     declared = (ROOT, use_case.thing, slot_thing(use_case.name, key.slot))
     if entity is None:
         return Identity(storage, declared, storage)
-    return Identity(
-        storage, (*declared, entity.thing) if use_case.tracked else declared, entity.id
-    )
+    return Identity(storage, (*declared, entity.thing) if use_case.tracked else declared, entity.id)

@@ -8,8 +8,7 @@ simulation (design section 2).
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union
 
 from cache_core.layers.base import Bump, Create, Fetch, Fetched, RemoteOperation, Store
 
@@ -34,8 +33,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """Run the loader in the caller's thread or task; returns ``Loaded`` or raises its error.
 
     Args:
@@ -47,8 +45,7 @@ class Load:
     flight: Flight | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A loader's value, the monotonic time at its end and the seconds that it took."""
 
     value: Any
@@ -56,15 +53,13 @@ class Loaded:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Wait until *flight* has landed, at most the configured time; returns its outcome or None."""
 
     flight: Flight
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Ask the policy provider about a use case; returns a ``Policy``, a failure or None."""
 
     use_case: str

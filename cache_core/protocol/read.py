@@ -78,12 +78,14 @@ def read(call: Call) -> Steps[Any]:
     that reaches the caller.
     """
     try:
-        yield from _prepare(call)
+        if call.runtime.polls:
+            answer: Provided = yield Ask(call.plan.use_case)
+            call.plan = call.runtime.plan_under(call.target, answer)
+        _prepare(call)
         entry = call.scope.memo.get(call.key)
         if entry is not None:
             return _served(call, entry, Layer.REQUEST)
-        stamp = yield from _learn(call)
-        entry = yield from _find(call, stamp)
+        entry = yield from _find(call)
     except GoPast as past:
         return (yield from _go_past(call, past.reason, past.detail))
     except RemoteError as error:
@@ -91,46 +93,55 @@ def read(call: Call) -> Steps[Any]:
         return (yield from _go_past(call, Reason.VERSIONS_UNKNOWN))
     if entry is not None:
         return _handed_out(call, entry)
-    return (yield from _load(call, stamp))
+    return (yield from _load(call))
 
 
-def _prepare(call: Call) -> Steps[None]:
-    """Settles policy, key and layers; raises ``GoPast`` when no layer may take part."""
-    if call.runtime.polls:
-        answer: Provided = yield Ask(call.plan.use_case)
-        call.plan = call.runtime.plan_under(call.target, answer)
+def _prepare(call: Call) -> None:
+    """Settles key and layers; raises ``GoPast`` when no layer may take part."""
     try:
         call.identify()
     except UnkeyableValue as error:
         raise GoPast(Reason.UNKEYABLE, str(error)) from error
-    for layer, reason in ((Layer.LOCAL, call.local_off), (Layer.REMOTE, call.remote_off)):
-        if reason and reason is not Reason.NOT_CONFIGURED:
-            call.plan.tally.count(Outcome.BYPASS, layer, reason)
-    if call.local_off and call.remote_off:
-        raise GoPast(call.local_off)
+    if call.local_off is not None:
+        call.plan.tally.count(Outcome.BYPASS, Layer.LOCAL, call.local_off)
+        if call.remote_off is not None:
+            raise GoPast(call.local_off)
+    elif call.remote_off is not None and call.remote_off is not Reason.NOT_CONFIGURED:
+        call.plan.tally.count(Outcome.BYPASS, Layer.REMOTE, call.remote_off)
     if call.runtime.uncommitted():
         raise GoPast(Reason.UNCOMMITTED)
 
 
-def _learn(call: Call) -> Steps[tuple[str, ...]]:
-    """Reads the versions that the scope does not know, with the entry in the same round trip."""
-    versions = call.versions
+def _find(call: Call) -> Steps[Kept | None]:
+    """The valid entry, from the local layer or else from the remote one.
+
+    Versions that the scope does not know are read in the same round trip as the entry. Afterwards
+    ``call.stamp`` holds the versions that a load would start under.
+    """
+    versions, runtime = call.versions, call.runtime
     call.token = versions.token
-    call.kept = None if call.local_off else call.scope.entries.get(call.key)
+    if call.local_off is None:
+        call.kept = call.scope.entries.get(call.key)
     unknown = versions.missing(call.things, call.started)
-    wanted = None if call.remote_off or call.kept else call.storage
-    if call.runtime.remote and (unknown or wanted):
-        yield from deliver_pending(call.runtime)
+    wanted = call.storage if call.remote_off is None and call.kept is None else None
+    if runtime.remote is not None and (unknown or wanted):
+        if runtime.pending:
+            yield from deliver_pending(runtime)
         fetched: Fetched = yield Fetch(unknown, wanted)
         call.data = fetched.entry
-        absent = [thing for thing, v in zip(unknown, fetched.versions) if v is None]
-        present = {thing: v for thing, v in zip(unknown, fetched.versions) if v is not None}
-        versions.learn(tuple(present), tuple(present.values()))
-        yield from _create(call, absent)
-    stamp = versions.stamp(call.things)
-    if is_marked(stamp):
+        absent = versions.learn(unknown, fetched.versions)
+        if absent:
+            yield from _create(call, absent)
+    call.stamp = versions.stamp(call.things)
+    if is_marked(call.stamp):
         raise GoPast(Reason.MARKED)
-    return stamp
+    found = _local(call)
+    if found is not None or call.remote_off is not None:
+        return found
+    if call.kept is not None:
+        fetched = yield Fetch((), call.storage)
+        call.data = fetched.entry
+    return _remote(call)
 
 
 def _create(call: Call, absent: list[str]) -> Steps[None]:
@@ -142,24 +153,24 @@ def _create(call: Call, absent: list[str]) -> Steps[None]:
             call.versions.learn(things, (yield Create(things, ttl_ms)))
 
 
-def _find(call: Call, stamp: tuple[str, ...]) -> Steps[Kept | None]:
-    """The valid entry, from the local layer or else from the remote one; counts what missed."""
-    if not call.local_off:
-        entry: Kept | None = call.kept
-        reason = Reason.ABSENT
-        if entry is not None:
-            verdict = judge_local(entry, call.plan, stamp, call.started)
-            if verdict is None:
-                call.layer = Layer.LOCAL
-                return entry
-            reason = verdict
-        _missed(call, Layer.LOCAL, reason)
-    if call.remote_off:
+def _local(call: Call) -> Kept | None:
+    """The local layer's entry if it is valid; else counts why not."""
+    if call.local_off is not None:
         return None
-    if call.kept is not None:
-        fetched: Fetched = yield Fetch((), call.storage)
-        call.data = fetched.entry
-    found = _open(call, stamp)
+    entry, reason = call.kept, Reason.ABSENT
+    if entry is not None:
+        verdict = judge_local(entry, call.plan, call.stamp, call.started)
+        if verdict is None:
+            call.layer = Layer.LOCAL
+            return entry
+        reason = verdict
+    _missed(call, Layer.LOCAL, reason)
+    return None
+
+
+def _remote(call: Call) -> Kept | None:
+    """The remote layer's entry if it is valid; else counts why not."""
+    found = _open(call)
     if isinstance(found, Kept):
         call.layer = Layer.REMOTE
         return found
@@ -167,7 +178,7 @@ def _find(call: Call, stamp: tuple[str, ...]) -> Steps[Kept | None]:
     return None
 
 
-def _open(call: Call, stamp: tuple[str, ...]) -> Kept | Reason:
+def _open(call: Call) -> Kept | Reason:
     """The entry in the bytes that the remote layer gave, or why it cannot be served.
 
     The stamp is compared before the payload is decoded: bytes of an invalidated entry are not read.
@@ -177,7 +188,7 @@ def _open(call: Call, stamp: tuple[str, ...]) -> Kept | Reason:
         return Reason.ABSENT
     try:
         envelope = wire.open(call.storage, data)
-        digest = digest_of(zip(call.things, stamp))
+        digest = digest_of(zip(call.things, call.stamp))
         reason = judge_remote(envelope, digest, call.plan.remote.ttl, call.wall)
         if reason is not None:
             return reason
@@ -187,21 +198,21 @@ def _open(call: Call, stamp: tuple[str, ...]) -> Kept | Reason:
     call.plan.tally.moved(read=len(data))
     life = remaining(envelope, call.wall)
     weight = len(data) * OBJECTS_PER_BYTES
-    entry = _kept(call, value, stamp, created=call.started, life=life, weight=weight)
+    entry = _kept(call, value, created=call.started, life=life, weight=weight)
     return entry if entry is not None else Reason.UNSTORABLE
 
 
-def _load(call: Call, stamp: tuple[str, ...]) -> Steps[Any]:
+def _load(call: Call) -> Steps[Any]:
     """Loads the value, or shares the load of a caller that sees the same versions (rule S1)."""
     while True:
-        flight, leads = call.runtime.flights.enter((call.key, stamp))
+        flight, leads = call.runtime.flights.enter((call.key, call.stamp))
         if leads:
-            return (yield from _lead(call, stamp, flight))
+            return (yield from _lead(call, flight))
         if is_led_here(flight):
             return (yield from _go_past(call, Reason.REENTRANT))
         outcome: FlightOutcome | None = yield Wait(flight)
         if isinstance(outcome, Landed):
-            return _joined(call, stamp, outcome.value)
+            return _joined(call, outcome.value)
         if isinstance(outcome, Crashed):
             call.plan.tally.join()
             raise outcome.error
@@ -209,17 +220,17 @@ def _load(call: Call, stamp: tuple[str, ...]) -> Steps[Any]:
             return (yield from _go_past(call, Reason.FLIGHT_LATE))
 
 
-def _lead(call: Call, stamp: tuple[str, ...], flight: Flight) -> Steps[Any]:
+def _lead(call: Call, flight: Flight) -> Steps[Any]:
     """Runs the loader for everybody who waits, keeps the value, and lands the flight in any case."""
     outcome: FlightOutcome = Abandoned()
     try:
-        entry = _landed_meanwhile(call, stamp)
+        entry = _landed_meanwhile(call)
         if entry is not None:
             outcome = Landed(entry.value)
             return _handed_out(call, entry)
         loaded: Loaded = yield Load(call, flight)
-        reason = _why_not_keep(call, stamp)
-        entry = (yield from _keep(call, stamp, loaded)) if reason is None else None
+        reason = _why_not_keep(call)
+        entry = (yield from _keep(call, loaded)) if reason is None else None
         if entry is not None:
             outcome = Landed(entry.value)
         if reason is not None:
@@ -232,31 +243,35 @@ def _lead(call: Call, stamp: tuple[str, ...], flight: Flight) -> Steps[Any]:
         call.runtime.flights.land(flight, outcome)
 
 
-def _landed_meanwhile(call: Call, stamp: tuple[str, ...]) -> Kept | None:
+def _landed_meanwhile(call: Call) -> Kept | None:
     """An entry that another flight left between this call's look and its own flight."""
     entry = None if call.local_off else call.scope.entries.get(call.key)
-    if entry is None or entry is call.kept or judge_local(entry, call.plan, stamp, call.started):
+    if (
+        entry is None
+        or entry is call.kept
+        or judge_local(entry, call.plan, call.stamp, call.started)
+    ):
         return None
     call.layer = Layer.LOCAL
     return entry
 
 
-def _why_not_keep(call: Call, stamp: tuple[str, ...]) -> Reason | None:
+def _why_not_keep(call: Call) -> Reason | None:
     """Why a loaded value must not be kept (rule F2), or None."""
     if call.runtime.uncommitted():
         return Reason.UNCOMMITTED
-    if call.versions.stamp(call.things) != stamp:
+    if call.versions.stamp(call.things) != call.stamp:
         return Reason.CHANGED_WHILE_LOADING
     return None
 
 
-def _keep(call: Call, stamp: tuple[str, ...], loaded: Loaded) -> Steps[Kept | None]:
+def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
     """Puts a loaded value into the layers that take part, under the stamp from before the load."""
     runtime, plan = call.runtime, call.plan
     ttl = plan.remote.ttl if not call.remote_off else plan.local.ttl
     life = jittered(ttl, runtime.random())
-    data = None if call.remote_off else _encoded(call, stamp, loaded, life)
-    entry = _kept(call, loaded.value, stamp, created=loaded.ended, life=ttl)
+    data = None if call.remote_off else _encoded(call, loaded, life)
+    entry = _kept(call, loaded.value, created=loaded.ended, life=ttl)
     if entry is not None:
         call.scope.remember(call.key, entry)
     if data is not None:
@@ -268,14 +283,14 @@ def _keep(call: Call, stamp: tuple[str, ...], loaded: Loaded) -> Steps[Kept | No
     return entry
 
 
-def _encoded(call: Call, stamp: tuple[str, ...], loaded: Loaded, life: float) -> bytes | None:
+def _encoded(call: Call, loaded: Loaded, life: float) -> bytes | None:
     assert call.plan.wire is not None  # the remote layer takes part
     life_ms = int(life * 1000)
     try:
         return call.plan.wire.encode(
             call.storage,
             loaded.value,
-            digest=digest_of(zip(call.things, stamp)),
+            digest=digest_of(zip(call.things, call.stamp)),
             created_ms=int((call.wall + loaded.ended - call.started) * 1000),
             soft_ms=life_ms,
             hard_ms=life_ms,
@@ -289,7 +304,6 @@ def _encoded(call: Call, stamp: tuple[str, ...], loaded: Loaded, life: float) ->
 def _kept(
     call: Call,
     value: Any,
-    stamp: tuple[str, ...],
     *,
     created: float,
     life: float,
@@ -306,7 +320,7 @@ def _kept(
         _not_stored(call, Layer.LOCAL, Reason.UNSTORABLE, str(error))
         return None
     expires = created if call.local_off else created + min(life, plan.local.ttl)
-    entry = Kept(mine, created=created, expires=expires, stamp=stamp, plan=plan)
+    entry = Kept(mine, created=created, expires=expires, stamp=call.stamp, plan=plan)
     entry.identity = call.identity
     entry.checked = call.token
     entry.fingerprint = plan.fingerprint(mine)
@@ -316,10 +330,12 @@ def _kept(
     return entry
 
 
-def _joined(call: Call, stamp: tuple[str, ...], value: Any) -> Any:
+def _joined(call: Call, value: Any) -> Any:
     """A value that another caller loaded under the same versions."""
     call.plan.tally.join()
-    entry = Kept(value, created=call.started, expires=call.started, stamp=stamp, plan=call.plan)
+    entry = Kept(
+        value, created=call.started, expires=call.started, stamp=call.stamp, plan=call.plan
+    )
     entry.identity = call.identity
     entry.fingerprint = call.plan.fingerprint(value)
     call.scope.remember(call.key, entry)

@@ -23,7 +23,7 @@ PENDING = MARK + "pending"
 
 def is_marked(stamp: Iterable[str]) -> bool:
     """Whether a write to one of the things is under way, so that nothing may be served or kept."""
-    return any(version.startswith(MARK) for version in stamp)
+    return MARK in "".join(stamp)
 
 
 class Versions(Protocol):
@@ -45,8 +45,8 @@ class Versions(Protocol):
         """The versions of *things*, none of which may be missing."""
         ...
 
-    def learn(self, things: Sequence[str], versions: Sequence[str]) -> None:
-        """Takes over versions that the store gave."""
+    def learn(self, things: Sequence[str], versions: Sequence[str | None]) -> list[str]:
+        """Takes over versions that the store gave; returns the things that it has none for."""
         ...
 
 
@@ -84,8 +84,9 @@ class VersionTable:
             with self._lock:
                 return tuple([self._create(thing) for thing in things])
 
-    def learn(self, things: Sequence[str], versions: Sequence[str]) -> None:
+    def learn(self, things: Sequence[str], versions: Sequence[str | None]) -> list[str]:
         """Nothing to learn: the table is the authority."""
+        return []
 
     def bump(self, things: Sequence[str], held_until: float | None = None) -> None:
         """Gives each thing a fresh version.
@@ -151,10 +152,15 @@ class VersionMemo:
         known = self._known
         return tuple([known[thing] for thing in things])
 
-    def learn(self, things: Sequence[str], versions: Sequence[str]) -> None:
+    def learn(self, things: Sequence[str], versions: Sequence[str | None]) -> list[str]:
         """Adds versions; the first one read stays, so that a scope does not change its mind (M2)."""
+        absent = []
         for thing, version in zip(things, versions):
-            self._known.setdefault(thing, version)
+            if version is None:
+                absent.append(thing)
+            else:
+                self._known.setdefault(thing, version)
+        return absent
 
     def replace(self, things: Sequence[str], versions: Sequence[str]) -> None:
         """Takes over the versions of a write of this very scope (M3)."""

@@ -16,7 +16,7 @@ from sqlalchemy.orm import (
     scoped_session,
     sessionmaker,
 )
-from sqlalchemy.sql.dml import Insert, UpdateBase
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import TextClause
 
 from cache_core.cache import Cache
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SessionTarget = Union[type[Session], "sessionmaker[Any]", "scoped_session[Any]", Session]
 """What listeners can be put on; the class ``sqlalchemy.orm.Session`` stands for every session."""
 
+# The insert of a dialect may change rows that are there already, whatever their id; so may a
+# prefix such as OR REPLACE.
+_UPSERTS = ("on_conflict_do_update", "on_duplicate_key_update")
 _SELECT = re.compile(r"\s*select\b", re.IGNORECASE)
 
 
@@ -246,8 +249,7 @@ def _named(rule: Rule, statement: UpdateBase, state: ORMExecuteState) -> list[An
     rows = state.parameters
     if not isinstance(rows, list) or not state.is_orm_statement:
         return None
-    # The insert of a dialect may update rows that are there already, whatever their owner.
-    if isinstance(statement, Insert) and type(statement) is not Insert:
+    if any(hasattr(statement, name) for name in _UPSERTS) or getattr(statement, "_prefixes", ()):
         return None
     try:
         return rule.entities_of_rows(rows, inserted=state.is_insert)

@@ -30,6 +30,7 @@ from cache_core.keys.text import (
 )
 
 UUID_7 = UUID(int=7)
+NOON = datetime(2026, 1, 31, 12)  # noqa: DTZ001 - one without a zone
 any_text = st.text(st.characters(codec=None), max_size=20)
 nasty_text = st.text("a1é\ud800 ~._-%:&=?#{}(),/", max_size=8)
 
@@ -42,7 +43,7 @@ leaves = (
     | nasty_text
     | st.sampled_from(["1", "true", "~true", "None", "none", "~none", "a,b", "~list(1)", ""])
     | st.binary(max_size=3)
-    | st.decimals()
+    | st.decimals().filter(lambda number: not number.is_snan())
     | st.uuids()
     | st.dates()
     | st.datetimes(timezones=st.none() | st.timezones())
@@ -51,7 +52,7 @@ leaves = (
     | st.builds(range, st.integers(-2, 2), st.integers(-2, 2), st.sampled_from([-1, 1, 2]))
 )
 members = st.recursive(
-    leaves,
+    leaves.filter(lambda value: value == value),  # noqa: PLR0124 - a NaN is not equal to itself
     lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3),
     max_leaves=4,
 )
@@ -70,7 +71,7 @@ values = st.recursive(
 )
 
 
-def meaning(value):
+def meaning(value):  # noqa: PLR0911 - one line for each kind
     """What must be told apart, in a form that Python compares."""
     kind = type(value).__name__
     if isinstance(value, (list, tuple)):
@@ -138,7 +139,7 @@ def read_time(kind, text):
     return moment.replace(tzinfo=ZoneInfo(unescape(marks[0]))) if marks else moment
 
 
-def read(text, *, inner=False):
+def read(text, *, inner=False):  # noqa: PLR0911 - one step for each form
     """The value behind an argument's text: that it can be read shows that nothing is lost."""
     bracket = re.fullmatch(r"~(\w+)\((.*)\)", text, re.DOTALL)
     if bracket and bracket[1] in BRACKETS:
@@ -154,7 +155,8 @@ def read(text, *, inner=False):
     if tagged and tagged[1] in {"datetime", "time"}:
         return read_time(tagged[1], tagged[2])
     if tagged:
-        return READERS[tagged[1]](unescape(tagged[2]) if inner else tagged[2])
+        escaped = inner and tagged[1] == "str"
+        return READERS[tagged[1]](unescape(tagged[2]) if escaped else tagged[2])
     if re.fullmatch(r"-?[0-9]+", text):
         return int(text)
     return unescape(text) if inner else text
@@ -241,7 +243,9 @@ def test_an_id_is_canonical_text(value, text):
 )
 def test_what_is_no_id_is_refused(value):
     """Anything that does not name an entity is refused with advice, and not shown."""
-    with pytest.raises(UnkeyableValue, match=r"cannot be an entity id\. .*id_arg=\(name, callable\)"):
+    with pytest.raises(
+        UnkeyableValue, match=r"cannot be an entity id\. .*id_arg=\(name, callable\)"
+    ):
         id_text(value)
 
 
@@ -294,7 +298,7 @@ def test_texts_agree_exactly_when_the_meanings_do(one, other):
         (Decimal("1.50"), "~decimal.1.50"),
         (UUID_7, "~uuid.00000000-0000-0000-0000-000000000007"),
         (date(2026, 1, 31), "~date.2026-01-31"),
-        (datetime(2026, 1, 31, 12), "~datetime.2026-01-31T12:00:00"),
+        (NOON, "~datetime.2026-01-31T12:00:00"),
         (
             datetime(2026, 1, 31, 12, tzinfo=timezone.utc, fold=1),
             "~datetime.2026-01-31T12:00:00+00:00~fold~UTC",
@@ -337,8 +341,7 @@ def test_one_moment_in_two_zones_is_two_arguments():
 
 def test_the_hour_that_comes_twice_is_two_arguments():
     """When the clock is set back, fold tells the two hours apart."""
-    first = datetime(2026, 10, 25, 2, 30)
-    assert argument_text(first) != argument_text(first.replace(fold=1))
+    assert argument_text(NOON) != argument_text(NOON.replace(fold=1))
 
 
 def test_a_decimal_does_not_depend_on_the_context():
@@ -361,7 +364,7 @@ class Row(NamedTuple):
 OtherRow = namedtuple("Row", "name id")  # noqa: PYI024 - two of one name is the subject
 
 
-class Plain(str):
+class Plain(str):  # noqa: SLOT000 - as users write it
     pass
 
 
@@ -371,6 +374,11 @@ class Slotted(str):
 
 class Pickling(int):
     def __reduce__(self):
+        return int, (0,)
+
+
+class PicklingAnew(int):
+    def __reduce_ex__(self, protocol):
         return int, (0,)
 
 
@@ -445,7 +453,7 @@ class OtherToken(Token):
         (Token("a"), "a"),
         (Token("a"), OtherToken("a")),
         (Token("a"), Token(("a",))),
-        (datetime(2026, 1, 1), date(2026, 1, 1)),
+        (NOON, NOON.date()),
     ],
 )
 def test_a_class_of_its_own_is_told_apart(one, other):
@@ -488,7 +496,7 @@ def test_an_overridden_method_cannot_hide_items():
     assert argument_text(Last(a=1)) != argument_text(Last(a=2))
 
 
-class Stateful(str):
+class Stateful(str):  # noqa: SLOT000 - its attributes are the subject
     def __new__(cls, text, more):
         self = super().__new__(cls, text)
         self.more = more
@@ -509,6 +517,7 @@ slotted.more = 1
         Stateful("a", 1),
         slotted,
         Pickling(1),
+        PicklingAnew(1),
         defaultdict(list),
         Counter("a"),
         Changing(),

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import cache_core.layers.redis.clients  # noqa: F401 - now, so that no test's clock sees it
 from cache_core.layers.redis import RedisLayer, RedisOptions
 from tests.servers import RedisServer, require_server
 

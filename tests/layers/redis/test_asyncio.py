@@ -155,6 +155,8 @@ def test_a_hung_server_is_given_up_and_its_late_reply_ignored(private_redis, mak
         server.resume()
         for _ in range(3):
             assert (await layer.aperform(Fetch((), "two"))).entry == b"two"
+        await asyncio.to_thread(server.restart)
+        await layer.aperform(FETCH)  # the timeout of then does not count against this connection
 
     asyncio.run(main())
 

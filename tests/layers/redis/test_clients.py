@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -264,8 +265,10 @@ def test_a_hung_cluster_is_given_up(perform, make_layer, cluster):
     layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
     perform(layer, Create(THINGS, None))
     cluster.pause()
+    started = time.monotonic()
     with pytest.raises(RemoteError):
         perform(layer, Fetch(THINGS, None))
+    assert time.monotonic() - started < 1
     cluster.resume()
     perform(layer, Fetch(THINGS, None))
 

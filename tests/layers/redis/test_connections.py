@@ -14,6 +14,7 @@ from cache_core.layers.redis.layer import _Place
 
 THING = "{user_id:42}"
 FETCH = Fetch((THING,), None)
+CREATE = Create((THING,), None)
 SECRET = "p@ss:w/rd %41#é"
 
 
@@ -46,7 +47,7 @@ def test_close_closes_and_the_next_operation_opens(layer, redis_server, connecte
 def test_the_database_is_chosen(private_redis, make_layer):
     """Keys go into the database of the setting."""
     server = private_redis()
-    make_layer(f"redis://127.0.0.1:{server.port}/3").perform(Create((THING,), None))
+    make_layer(f"redis://127.0.0.1:{server.port}/3").perform(CREATE)
     assert server.command("DBSIZE") == "0"
     assert "db3:keys=1" in server.command("INFO", "keyspace")
 
@@ -56,7 +57,7 @@ def test_a_unix_socket_is_a_place_too(private_redis, make_layer, tmp_path):
     path = str(tmp_path / "redis.sock")
     private_redis(args=["--unixsocket", path])
     layer = make_layer({"unix_socket_path": path, "db": 1})
-    assert layer.perform(Create((THING,), None))
+    assert layer.perform(CREATE)
     assert layer.describe() == f"unix://{path}?db=1"
 
 
@@ -64,9 +65,7 @@ def test_any_character_may_stand_in_a_password(private_redis, make_layer):
     """A password that no URL parser survives works as a keyword, and encoded in a URL (D16)."""
     server = private_redis(password=SECRET)
     keywords = make_layer({"host": server.host, "port": server.port, "password": SECRET})
-    assert keywords.perform(Create((THING,), None)) == make_layer(server.url).perform(
-        Create((THING,), None)
-    )
+    assert keywords.perform(CREATE) == make_layer(server.url).perform(CREATE)
 
 
 def test_any_character_may_stand_in_a_user_name(private_redis, make_layer):
@@ -125,24 +124,27 @@ def test_a_late_reply_answers_nothing(private_redis, make_layer):
         assert layer.perform(Fetch((), "two")).entry == b"two"
 
 
-def test_each_operation_has_its_own_timeout(private_redis, make_layer):
-    """Reads and writes share connections and keep their own timeouts."""
+@pytest.mark.parametrize(
+    ("before", "operation", "least", "most"),
+    [(CREATE, FETCH, 0.04, 0.2), (FETCH, CREATE, 0.35, 0.7)],
+)
+def test_each_operation_has_its_own_timeout(
+    private_redis, make_layer, before, operation, least, most
+):
+    """Reads and writes use the same connections, each with its own timeout."""
     server = private_redis()
     layer = make_layer(server.url, read_timeout=0.05, write_timeout=0.4)
-    for operation in (FETCH, Create((THING,), None), FETCH):
-        layer.perform(operation)
+    layer.perform(before)
     server.pause()
-    seconds, _ = elapsed(lambda: layer.perform(FETCH))
-    assert 0.04 < seconds < 0.2
-    seconds, _ = elapsed(lambda: layer.perform(Create((THING,), None)))
-    assert seconds > 0.35
+    seconds, _ = elapsed(lambda: layer.perform(operation))
+    assert least < seconds < most
 
 
 def test_a_restart_between_operations_fails_nothing(perform, private_redis, make_layer):
     """Connections that the server closed while they were idle are replaced on the way."""
     server = private_redis()
     layer = make_layer(server.url)
-    for operation in (FETCH, Create((THING,), None), Bump((THING,), None)):
+    for operation in (FETCH, CREATE, Bump((THING,), None)):
         perform(layer, operation)
         server.restart()
         perform(layer, operation)

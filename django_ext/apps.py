@@ -1,0 +1,30 @@
+"""The Django app: finds the projects' ``caching.py`` modules and connects the receivers."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core import checks
+from django.core.signals import setting_changed
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+from django_ext.checks import check_deployment, check_middleware, check_settings, check_tracking
+from django_ext.default import cache
+from django_ext.tracking import tracker
+
+
+class CacheCoreConfig(AppConfig):
+    """Starts the adapter; may stand anywhere in ``INSTALLED_APPS``."""
+
+    name = "django_ext"
+    label = "cache_core_django"
+    verbose_name = _("Cache")
+
+    def ready(self) -> None:
+        """Imports every app's ``caching.py``, connects receivers and checks; does no I/O."""
+        autodiscover_modules("caching")
+        tracker.connect()
+        setting_changed.connect(cache.setting_changed)
+        for check in (check_settings, check_tracking, check_middleware):
+            checks.register(check, checks.Tags.caches)
+        checks.register(check_deployment, checks.Tags.caches, deploy=True)

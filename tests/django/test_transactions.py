@@ -1,0 +1,320 @@
+"""When writes invalidate, and who may see what was computed from uncommitted rows."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.test import TestCase, override_settings
+
+from cache_core import Policy
+from cache_core.errors import RemoteError
+from django_ext import cache
+from django_ext.transactions import EVERY, in_transaction
+from tests.django.library.caching import get_author
+from tests.django.library.models import Author, Book, Loan, Place
+
+
+class Undo(Exception):
+    """Ends a block that is to be rolled back."""
+
+
+def renamed(author, name):
+    author.name = name
+    author.save()
+
+
+def cached_name(author):
+    """What a new request is given."""
+    with cache.enable():
+        return get_author(author.pk)
+
+
+@pytest.fixture
+def ada():
+    return Author.objects.create(name="Ada")
+
+
+# When.
+
+
+def test_a_write_in_autocommit_invalidates_at_once(ada, invalidated):
+    """Without a transaction the invalidation is done when save() returns."""
+    renamed(ada, "Ada L.")
+    assert invalidated.take() == {f"author_id:{ada.pk}"}
+
+
+def test_a_write_in_a_transaction_invalidates_after_commit(ada, invalidated):
+    """Nothing is invalidated before COMMIT; then everything that was written is, in one go."""
+    with transaction.atomic():
+        renamed(ada, "Ada L.")
+        with transaction.atomic():
+            other = Author.objects.create(name="Bob")
+        assert invalidated.take() == set()
+    assert invalidated.take() == {f"author_id:{ada.pk}", f"author_id:{other.pk}"}
+
+
+def test_a_write_survives_the_rollback_of_a_later_savepoint(ada, invalidated):
+    """A savepoint that is rolled back takes its hooks along, not those of the writes around it."""
+    with transaction.atomic():
+        renamed(ada, "Ada L.")
+        with pytest.raises(Undo), transaction.atomic():
+            renamed(ada, "Nobody")
+            raise Undo
+    assert f"author_id:{ada.pk}" in invalidated.take()
+
+
+def test_a_write_after_a_rolled_back_savepoint_counts(ada, invalidated):
+    """The first write of a transaction was undone, the second was not: it is invalidated."""
+    with transaction.atomic():
+        with pytest.raises(Undo), transaction.atomic():
+            renamed(ada, "Nobody")
+            raise Undo
+        renamed(ada, "Ada L.")
+    assert f"author_id:{ada.pk}" in invalidated.take()
+
+
+def test_a_hook_that_raises_keeps_nobody_from_invalidating(ada, invalidated):
+    """A later hook of somebody else raises; the write was invalidated by then."""
+
+    def broken():
+        raise ValueError("broken hook")
+
+    with pytest.raises(ValueError, match="broken hook"), transaction.atomic():
+        renamed(ada, "Ada L.")
+        transaction.on_commit(broken)
+    assert f"author_id:{ada.pk}" in invalidated.take()
+
+
+def test_a_hook_that_raises_before_ours_only_delays(ada):
+    """An earlier hook raised and Django dropped ours: the next request still sees the present."""
+
+    def broken():
+        raise ValueError("broken hook")
+
+    assert cached_name(ada) == "Ada"
+    with pytest.raises(ValueError, match="broken hook"), transaction.atomic():
+        transaction.on_commit(broken)
+        renamed(ada, "Ada L.")
+    assert cached_name(ada) == "Ada L."
+
+
+def test_an_earlier_hook_reads_the_present(ada):
+    """A hook that was registered before the write reads through the cache what was committed."""
+    seen = []
+    assert cached_name(ada) == "Ada"
+    with transaction.atomic():
+        transaction.on_commit(lambda: seen.append(cached_name(ada)))
+        renamed(ada, "Ada L.")
+    assert seen == ["Ada L."]
+
+
+def test_with_autocommit_off_a_write_invalidates_at_once(ada, invalidated):
+    """After set_autocommit(False) Django tells of no COMMIT; save() must not raise for that."""
+    transaction.set_autocommit(False)
+    try:
+        renamed(ada, "Ada L.")
+        assert invalidated.take() == {f"author_id:{ada.pk}"}
+        assert cache.transactions.uncommitted()
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert not cache.transactions.uncommitted()
+    assert invalidated.take() == {f"author_id:{ada.pk}"}, "once more, now that it is committed"
+
+
+def test_a_closed_connection_ends_the_transaction(ada, invalidated):
+    """The connection is lost in a transaction; whatever became of it, the write is invalidated."""
+    with transaction.atomic():
+        renamed(ada, "Ada L.")
+        connection.close()
+    assert not cache.transactions.uncommitted()
+    assert f"author_id:{ada.pk}" in invalidated.take()
+
+
+# Uncommitted data.
+
+
+def test_nobody_is_served_uncommitted_data(ada, elsewhere):
+    """A value computed inside a transaction from its own writes is neither kept nor served."""
+    with transaction.atomic():
+        renamed(ada, "Nobody")
+        assert cached_name(ada) == "Nobody", "the transaction sees its own write"
+        assert elsewhere(cached_name, ada) == "Ada"
+    assert elsewhere(cached_name, ada) == "Nobody"
+
+
+def test_a_transaction_does_not_get_what_was_cached_before(ada):
+    """After a write, the transaction that wrote is not served the older value any more."""
+    with cache.enable():
+        assert get_author(ada.pk) == "Ada"
+        with transaction.atomic():
+            renamed(ada, "Ada L.")
+            assert get_author(ada.pk) == "Ada L."
+        assert get_author(ada.pk) == "Ada L."
+
+
+def test_a_rolled_back_value_is_gone(ada, elsewhere):
+    """What was computed in a transaction that is rolled back is served to nobody, then or later."""
+    with cache.enable():
+        with pytest.raises(Undo), transaction.atomic():
+            renamed(ada, "Nobody")
+            assert get_author(ada.pk) == "Nobody"
+            raise Undo
+        assert get_author(ada.pk) == "Ada"
+    assert cached_name(ada) == "Ada"
+    assert elsewhere(cached_name, ada) == "Ada"
+
+
+def test_a_value_of_a_rolled_back_savepoint_is_gone(ada, elsewhere):
+    """The same for a savepoint, while the transaction goes on and after it."""
+    with transaction.atomic():
+        with cache.enable():
+            with pytest.raises(Undo), transaction.atomic():
+                renamed(ada, "Nobody")
+                assert get_author(ada.pk) == "Nobody"
+                raise Undo
+            assert get_author(ada.pk) == "Ada"
+        assert cached_name(ada) == "Ada"
+    assert cached_name(ada) == "Ada"
+    assert elsewhere(cached_name, ada) == "Ada"
+
+
+def test_a_manual_savepoint_is_no_trap(ada, elsewhere):
+    """Savepoints made and rolled back by hand leave nothing behind either."""
+    with transaction.atomic():
+        savepoint = transaction.savepoint()
+        renamed(ada, "Nobody")
+        assert cached_name(ada) == "Nobody"
+        transaction.savepoint_rollback(savepoint)
+        assert cached_name(ada) == "Ada"
+    assert elsewhere(cached_name, ada) == "Ada"
+
+
+def test_a_commit_that_fails_leaves_nothing_behind(ada, elsewhere):
+    """The database refuses the COMMIT: what was computed before is gone, caching goes on."""
+    with pytest.raises(DatabaseError), transaction.atomic():
+        renamed(ada, "Nobody")
+        Book.objects.create(title="x", author_id=ada.pk + 1000)  # checked at COMMIT only
+        assert cached_name(ada) == "Nobody"
+    assert cached_name(ada) == "Ada"
+    assert elsewhere(cached_name, ada) == "Ada"
+    assert not cache.transactions.uncommitted()
+
+
+def test_a_transaction_that_only_reads_uses_the_cache(ada):
+    """Under ATOMIC_REQUESTS every request is a transaction; those that write nothing are cached."""
+    with transaction.atomic():
+        cached_name(ada)
+        cached_name(ada)
+    assert cache.stats()["use_cases"]["GetAuthor"]["loads"] == 1
+
+
+def test_caching_goes_on_after_the_transaction(ada):
+    """The bypass ends with the transaction, however that ended."""
+    with transaction.atomic():
+        renamed(ada, "Ada L.")
+    with pytest.raises(Undo), transaction.atomic():
+        renamed(ada, "Nobody")
+        raise Undo
+    cached_name(ada)
+    loads = cache.stats()["use_cases"]["GetAuthor"]["loads"]
+    with transaction.atomic():
+        cached_name(ada)
+    assert cache.stats()["use_cases"]["GetAuthor"]["loads"] == loads
+
+
+def test_a_reader_in_flight_during_the_write_keeps_nothing_old(ada):
+    """A reader read the old row, the writer commits and invalidates, then the reader stores."""
+    names = []
+
+    @cache.cached(key_type="author_id", id_arg="key", use_case="SlowAuthor", ttl=300)
+    def slow(key):
+        name = Author.objects.get(pk=key).name
+        if not names:
+            renamed(ada, "Ada L.")
+        names.append(name)
+        return name
+
+    with cache.enable():
+        assert slow(ada.pk) == "Ada", "it began before the write"
+    with cache.enable():
+        assert slow(ada.pk) == "Ada L."
+
+
+# Errors.
+
+
+def test_a_failing_cache_never_breaks_a_save(ada, caplog, monkeypatch):
+    """Whatever goes wrong while invalidating, the row is saved; it is logged and counted."""
+
+    def fail(*_, **__):
+        raise RemoteError("no such luck")
+
+    monkeypatch.setattr(cache, "invalidate_many", fail)
+    renamed(ada, "Ada L.")
+    with transaction.atomic():
+        renamed(ada, "Ada M.")
+    ada.refresh_from_db()
+    assert ada.name == "Ada M."
+    assert f"author_id {ada.pk}" in caplog.text
+    assert cache.stats()["failed_invalidations"] >= 2
+
+
+def test_wrong_settings_never_break_a_save(ada, caplog):
+    """A cache that cannot even be built does not stop the project from writing."""
+    with override_settings(CACHE_CORE={"NAMESPACE": "not one"}):
+        renamed(ada, "Ada L.")
+    assert "CACHE_CORE['NAMESPACE']" in caplog.text
+
+
+def test_an_unknown_id_invalidates_the_use_cases_of_its_type(ada, invalidated):
+    """EVERY stands for all ids: the use cases of the key type go, others stay."""
+    cache.transactions.invalidate([("author_id", EVERY), ("author_id", 7), ("place_id", 1)])
+    taken = invalidated.take()
+    assert {"uc:GetAuthor", "place_id:1"} <= taken
+    assert "author_id:7" not in taken
+
+
+# Django's TestCase, which never commits.
+
+
+class TestInATestCase(TestCase):
+    """The transactions around each test do not count."""
+
+    def test_a_write_invalidates_at_once(self):
+        """To the tested code it looks like autocommit."""
+        author = Author.objects.create(name="Ada")
+        assert cached_name(author) == "Ada"
+        renamed(author, "Ada L.")
+        assert cached_name(author) == "Ada L."
+        assert not in_transaction(connection)
+
+    def test_a_block_of_the_tested_code_counts(self):
+        """Inside the tested code's own atomic block nothing uncommitted is kept."""
+        author = Author.objects.create(name="Ada")
+        assert cached_name(author) == "Ada"
+        with transaction.atomic():
+            renamed(author, "Ada L.")
+            assert cache.transactions.uncommitted()
+            assert cached_name(author) == "Ada L."
+        assert not cache.transactions.uncommitted()
+        assert cached_name(author) == "Ada L."
+
+    def test_a_block_that_is_rolled_back_leaves_nothing(self):
+        """What was computed in it is gone."""
+        author = Author.objects.create(name="Ada")
+        with self.assertRaises(Undo), transaction.atomic():
+            renamed(author, "Nobody")
+            assert cached_name(author) == "Nobody"
+            raise Undo
+        assert cached_name(author) == "Ada"
+
+    def test_captured_hooks_deliver(self):
+        """captureOnCommitCallbacks(execute=True) runs our hook like any other."""
+        author = Author.objects.create(name="Ada")
+        assert cached_name(author) == "Ada"
+        with self.captureOnCommitCallbacks(execute=True) as callbacks, transaction.atomic():
+            renamed(author, "Ada L.")
+        assert len(callbacks) == 1
+        assert cached_name(author) == "Ada L."

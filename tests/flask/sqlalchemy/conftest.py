@@ -1,0 +1,144 @@
+"""A small shop on a SQLite file: a customer has orders, an order has tags and notes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.pool import NullPool
+
+from cache_core import Cache, Policy
+from cache_core.events import Invalidated
+from flask_ext.sqlalchemy import track, untrack
+
+
+class Base(orm.DeclarativeBase):
+    pass
+
+
+tagged = sa.Table(
+    "tagged",
+    Base.metadata,
+    sa.Column("order_id", sa.ForeignKey("orders.id"), primary_key=True),
+    sa.Column("tag_id", sa.ForeignKey("tags.id"), primary_key=True),
+)
+
+
+class Customer(Base):
+    __tablename__ = "customers"
+
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(default="")
+    kind: orm.Mapped[str] = orm.mapped_column(default="customer")
+    orders: orm.Mapped[list[Order]] = orm.relationship(
+        back_populates="customer", cascade="all, delete-orphan"
+    )
+
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "customer"}
+
+
+class Company(Customer):
+    __tablename__ = "companies"
+
+    id: orm.Mapped[int] = orm.mapped_column(sa.ForeignKey("customers.id"), primary_key=True)
+    vat: orm.Mapped[str] = orm.mapped_column(default="")
+
+    __mapper_args__ = {"polymorphic_identity": "company"}
+
+
+class Order(Base):
+    __tablename__ = "orders"
+
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    customer_id: orm.Mapped[int | None] = orm.mapped_column(
+        sa.ForeignKey("customers.id", deferrable=True, initially="DEFERRED")
+    )
+    title: orm.Mapped[str] = orm.mapped_column(default="")
+    customer: orm.Mapped[Customer | None] = orm.relationship(back_populates="orders")
+    tags: orm.Mapped[list[Tag]] = orm.relationship(secondary=tagged, back_populates="orders")
+
+
+class Tag(Base):
+    __tablename__ = "tags"
+
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    orders: orm.Mapped[list[Order]] = orm.relationship(secondary=tagged, back_populates="tags")
+
+
+class Line(Base):
+    __tablename__ = "lines"
+
+    order_id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    number: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    text: orm.Mapped[str] = orm.mapped_column(default="")
+
+
+def make_engine(path):
+    """A file, and a connection for each session: transactions as in production."""
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=NullPool)
+
+    @sa.event.listens_for(engine, "connect")
+    def connect(connection, _):
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA journal_mode = WAL")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection):
+        # The driver leaves BEGIN out before a SELECT and around savepoints.
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """The database: customers 1 and 2; orders 10 and 11 of customer 1; a tag."""
+    engine = make_engine(tmp_path / "shop.sqlite3")
+    Base.metadata.create_all(engine)
+    with orm.Session(engine) as session:
+        session.add_all([Customer(id=1, name="Ada"), Customer(id=2, name="Grace")])
+        session.add_all([Order(id=10, customer_id=1, title="pen"), Order(id=11, customer_id=1)])
+        session.add(Tag(id=5))
+        session.commit()
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sessions(engine):
+    """A session factory of this test's own, so that listeners do not outlive it."""
+    return orm.sessionmaker(engine, class_=type("OwnSession", (orm.Session,), {}))
+
+
+@pytest.fixture
+def log():
+    """The texts of everything that was invalidated, in order."""
+    return []
+
+
+@pytest.fixture
+def cache(log):
+    def note(event):
+        log.extend(sorted(event.things))
+
+    note.events = (Invalidated,)
+    cache = Cache(default=Policy(ttl=60), hooks=[note])
+
+    @cache.cached(key_type="customer", id_arg="id", use_case="GetCustomer")
+    def get_customer(id):
+        return id
+
+    yield cache
+    untrack(cache)
+
+
+@pytest.fixture
+def shop(cache, sessions):
+    """Customers are tracked by their key, orders by their own key and by their customer."""
+    track(cache, Customer, key_type="customer", sessions=sessions)
+    track(cache, Order, key_type="order", sessions=sessions)
+    track(cache, Order, key_type="customer", id="customer_id", sessions=sessions)
+    return SimpleNamespace(Customer=Customer, Company=Company, Order=Order, Tag=Tag, Line=Line)

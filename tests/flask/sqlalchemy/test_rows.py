@@ -1,0 +1,372 @@
+"""Which entities a write invalidates, for each way to write."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from cache_core import DeclarationError
+from flask_ext.sqlalchemy import track
+
+CUSTOMERS = "{uc:GetCustomer}"
+"""What is invalidated where no customer is known: the use case with that key type."""
+
+
+@pytest.fixture
+def session(shop, sessions):
+    with sessions() as session:
+        yield session
+
+
+def test_a_new_row(session, shop, log):
+    """A row that was added invalidates its entity by the key that the database gave it."""
+    session.add(shop.Customer(name="Linus"))
+    session.commit()
+    assert log == ["{customer:3}"]
+
+
+def test_a_changed_row(session, shop, log):
+    """A changed attribute invalidates the row's entity."""
+    session.get(shop.Customer, 1).name = "Ada L."
+    session.commit()
+    assert log == ["{customer:1}"]
+
+
+def test_a_deleted_row(session, shop, log):
+    """A deleted row invalidates its entity."""
+    session.delete(session.get(shop.Customer, 2))
+    session.commit()
+    assert log == ["{customer:2}"]
+
+
+def test_a_merged_row(session, shop, log):
+    """merge() is a change like any other."""
+    session.merge(shop.Customer(id=2, name="Grace H."))
+    session.commit()
+    assert log == ["{customer:2}"]
+
+
+def test_several_changes_are_one_invalidation(session, shop, cache):
+    """Everything that a transaction changed is invalidated together, in one round trip."""
+    session.get(shop.Customer, 1).name = "x"
+    session.get(shop.Customer, 2).name = "y"
+    session.flush()
+    session.get(shop.Order, 10).title = "z"
+    session.commit()
+    assert cache.stats()["invalidations"] == 3
+
+
+def test_a_change_reaches_the_owner(session, shop, log):
+    """An order that changes is also a change of its customer."""
+    session.get(shop.Order, 10).title = "pencil"
+    session.commit()
+    assert log == ["{customer:1}", "{order:10}"]
+
+
+def test_a_row_that_moves_reaches_both_owners(session, shop, log):
+    """The owner that it leaves is invalidated too."""
+    session.get(shop.Order, 10).customer_id = 2
+    session.commit()
+    assert log == ["{customer:1}", "{customer:2}", "{order:10}"]
+
+
+def test_a_row_that_moves_without_having_been_read(session, shop, log):
+    """Also where the old owner was not loaded when the new one was set."""
+    order = session.get(shop.Order, 10)
+    session.commit()
+    assert "customer_id" not in sa.inspect(order).dict
+    order.customer_id = 2
+    session.commit()
+    assert log == ["{customer:1}", "{customer:2}", "{order:10}"]
+
+
+def test_a_row_that_moves_by_its_relationship(session, shop, log):
+    """Setting the relationship sets the foreign key during the flush; both owners are found."""
+    session.get(shop.Order, 10).customer = session.get(shop.Customer, 2)
+    session.commit()
+    assert {"{customer:1}", "{customer:2}", "{order:10}"} <= set(log)
+
+
+def test_a_row_that_moves_by_the_other_side(session, shop, log):
+    """Also where it is appended to the collection of its new owner."""
+    customer = session.get(shop.Customer, 2)
+    customer.orders.append(session.get(shop.Order, 10))
+    session.commit()
+    assert {"{customer:1}", "{customer:2}", "{order:10}"} <= set(log)
+
+
+def test_a_row_that_loses_its_owner(session, shop, log):
+    """An owner of None is nobody; the one before is invalidated."""
+    session.get(shop.Order, 10).customer_id = None
+    session.commit()
+    assert log == ["{customer:1}", "{order:10}"]
+
+
+def test_a_row_that_is_deleted_unread(session, shop, log):
+    """A deleted row whose attributes had expired still reaches its owner."""
+    order = session.get(shop.Order, 10)
+    session.commit()
+    session.delete(order)
+    session.commit()
+    assert log == ["{customer:1}", "{order:10}"]
+
+
+def test_rows_that_the_orm_deletes_along(session, shop, log):
+    """Orders deleted with their customer are invalidated one by one."""
+    session.delete(session.get(shop.Customer, 1))
+    session.commit()
+    assert log == ["{customer:1}", "{order:10}", "{order:11}"]
+
+
+def test_a_changed_primary_key(session, shop, log):
+    """Both the old and the new key are invalidated."""
+    session.get(shop.Customer, 2).id = 3
+    session.commit()
+    assert log == ["{customer:2}", "{customer:3}"]
+
+
+def test_many_to_many(session, shop, log):
+    """A change of a many-to-many collection is a change of both sides."""
+    order = session.get(shop.Order, 10)
+    order.tags.append(session.get(shop.Tag, 5))
+    session.commit()
+    assert "{order:10}" in log
+
+
+def test_a_subclass_is_a_row_of_its_base(session, shop, log):
+    """What is tracked for a model holds for the models that inherit from it."""
+    session.add(shop.Company(id=9, name="Acme", vat="1"))
+    session.commit()
+    session.get(shop.Company, 9).vat = "2"
+    session.commit()
+    assert log == ["{customer:9}", "{customer:9}"]
+
+
+def test_an_untracked_model_invalidates_nothing(session, shop, log):
+    """Only tracked models have entities."""
+    session.add(shop.Line(order_id=10, number=1))
+    session.commit()
+    assert log == []
+
+
+def test_a_read_only_transaction_invalidates_nothing(session, shop, log):
+    """A commit without writes is none of our business."""
+    session.get(shop.Customer, 1)
+    session.commit()
+    assert log == []
+
+
+# Statements for many rows.
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda s, m: s.execute(sa.update(m.Customer).values(name="x")),
+        lambda s, m: s.execute(sa.update(m.Customer).where(m.Customer.id == 1).values(name="x")),
+        lambda s, m: s.execute(
+            sa.update(m.Customer).values(name="x"),
+            execution_options={"synchronize_session": False},
+        ),
+        lambda s, m: s.execute(sa.update(m.Customer).values(name="x").returning(m.Customer.id)),
+        lambda s, m: s.execute(sa.delete(m.Customer).where(m.Customer.id == 2)),
+        lambda s, m: s.query(m.Customer).update({"name": "x"}),
+        lambda s, m: s.query(m.Customer).filter_by(id=2).delete(),
+        lambda s, m: s.execute(sa.insert(m.Customer).values(name="x")),
+        lambda s, m: s.execute(sa.update(m.Customer.__table__).values(name="x")),
+        lambda s, m: s.execute(
+            sqlite_insert(m.Customer).on_conflict_do_nothing(), [{"id": 1, "name": "x"}]
+        ),
+        lambda s, m: s.execute(sa.insert(m.Customer).prefix_with("OR IGNORE"), [{"id": 1}]),
+        lambda s, m: s.execute(sa.insert(m.Customer), [{"name": "x"}]),
+    ],
+    ids=[
+        "update",
+        "update where",
+        "update, session not synchronised",
+        "update returning",
+        "delete",
+        "query.update",
+        "query.delete",
+        "insert values",
+        "core update",
+        "insert of a dialect",
+        "insert or ignore",
+        "insert without keys",
+    ],
+)
+def test_a_statement_that_names_no_rows(session, shop, log, write):
+    """Every use case with the model's key type is invalidated, since any row may have changed."""
+    write(session, shop)
+    session.commit()
+    assert log == [CUSTOMERS]
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (
+            lambda s, m: s.execute(sa.insert(m.Customer), [{"id": 3}, {"id": 4}]),
+            ["{customer:3}", "{customer:4}"],
+        ),
+        (
+            lambda s, m: s.execute(sa.update(m.Customer), [{"id": 2, "name": "x"}]),
+            ["{customer:2}"],
+        ),
+        (
+            lambda s, m: s.execute(sa.insert(m.Order), [{"id": 12, "customer_id": 2}]),
+            ["{customer:2}", "{order:12}"],
+        ),
+    ],
+    ids=["insert", "update", "insert with owner"],
+)
+def test_a_statement_whose_parameters_name_the_rows(session, shop, log, write, expected):
+    """Parameters that hold the ids make the invalidation exact."""
+    write(session, shop)
+    session.commit()
+    assert log == expected
+
+
+def test_an_update_by_key_does_not_know_the_former_owner(session, shop, log):
+    """The row is exact, its owner is not: it may have been taken from anybody."""
+    session.execute(sa.update(shop.Order), [{"id": 10, "customer_id": 2}])
+    session.commit()
+    assert log == ["{order:10}", CUSTOMERS]
+
+
+def test_a_statement_about_a_subclass_or_its_base(session, shop, log):
+    """Either table of a joined model may hold what was cached."""
+    session.execute(sa.update(shop.Company.__table__).values(vat="x"))
+    session.commit()
+    assert log == [CUSTOMERS]
+
+
+def test_use_cases_of_another_key_type_are_left_alone(session, shop, cache, log):
+    """A statement about orders does not invalidate a use case that is about something else."""
+
+    @cache.cached(key_type="tag", id_arg="id", use_case="GetTag")
+    def get_tag(id):
+        return id
+
+    session.execute(sa.update(shop.Customer).values(name="x"))
+    session.commit()
+    assert log == [CUSTOMERS]
+
+
+def test_untracked_use_cases_are_left_alone(session, shop, cache, log):
+    """track_for_invalidation=False means that changes of the entity do not matter."""
+
+    @cache.cached(key_type="customer", id_arg="id", use_case="X", track_for_invalidation=False)
+    def get_x(id):
+        return id
+
+    session.execute(sa.update(shop.Customer).values(name="x"))
+    session.commit()
+    assert log == [CUSTOMERS]
+
+
+@pytest.mark.parametrize("text", ["SELECT 1", "  select name FROM customers"])
+def test_a_select_as_text_is_no_write(session, shop, cache, text):
+    """Reading by text leaves caching on."""
+    session.execute(sa.text(text))
+    assert not cache._in_open_write()
+
+
+def test_a_write_as_text_is_not_known_but_kept_out(session, shop, cache, log):
+    """Nobody knows what a text has written: nothing is invalidated, and nothing is cached."""
+    session.execute(sa.text("UPDATE customers SET name = 'x'"))
+    assert cache._in_open_write()
+    session.commit()
+    assert log == []
+    assert not cache._in_open_write()
+
+
+# Ids.
+
+
+def test_an_id_may_be_an_attribute_or_a_callable(cache, shop, sessions, log):
+    """A callable returns one id, several, or None for nobody."""
+    track(cache, shop.Tag, key_type="tag", id=shop.Tag.id, sessions=sessions)
+    track(cache, shop.Line, key_type="line", id=lambda x: f"{x.order_id}-{x.number}", sessions=sessions)
+    track(cache, shop.Line, key_type="order", id=lambda x: [x.order_id, 0], sessions=sessions)
+    track(cache, shop.Line, key_type="never", id=lambda x: None, sessions=sessions)
+    with sessions() as session:
+        session.add_all([shop.Tag(id=6), shop.Line(order_id=10, number=1)])
+        session.commit()
+    assert log == ["{line:10-1}", "{order:0}", "{order:10}", "{tag:6}"]
+
+
+def test_a_callable_that_fails_loses_nothing(cache, shop, sessions, log, caplog):
+    """The user's transaction goes on, and every use case with that key type is invalidated."""
+    track(cache, shop.Tag, key_type="customer", id=lambda tag: 1 / 0, sessions=sessions)
+    with sessions() as session, caplog.at_level(logging.ERROR, "cache_core"):
+        session.add(shop.Tag(id=6))
+        session.commit()
+    assert log == [CUSTOMERS]
+    assert "could not be told" in caplog.text
+
+
+def test_a_composite_key_needs_a_choice(cache, shop, sessions):
+    """Two columns are no id; the error names them and says what to do."""
+    with pytest.raises(DeclarationError, match=r"2 columns \(order_id, number\).*callable"):
+        track(cache, shop.Line, key_type="line", sessions=sessions)
+
+
+def test_an_unknown_attribute_is_refused(cache, shop, sessions):
+    """A slip in id= is found at once, with a suggestion."""
+    with pytest.raises(DeclarationError, match="Did you mean 'customer_id'"):
+        track(cache, shop.Order, key_type="customer", id="custmer_id", sessions=sessions)
+
+
+def test_a_relationship_is_no_id(cache, shop, sessions):
+    """Only columns hold ids."""
+    with pytest.raises(DeclarationError, match="no column attribute 'customer'"):
+        track(cache, shop.Order, key_type="customer", id=shop.Order.customer, sessions=sessions)
+
+
+def test_only_mapped_classes_are_tracked(cache, sessions):
+    """Something that has no table is refused."""
+    with pytest.raises(DeclarationError, match="needs a mapped class"):
+        track(cache, dict, key_type="customer", sessions=sessions)
+
+
+def test_a_reserved_key_type_is_refused(cache, shop, sessions):
+    """A key type that could never be declared is found at once."""
+    with pytest.raises(DeclarationError, match="reserved"):
+        track(cache, shop.Order, key_type="uc", sessions=sessions)
+
+
+def test_tracking_does_not_configure_mappers(cache, sessions):
+    """Models may be tracked where they are defined, before those that they refer to exist."""
+
+    class Base(orm.DeclarativeBase):
+        pass
+
+    class Early(Base):
+        __tablename__ = "early"
+        id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+        late_id: orm.Mapped[int] = orm.mapped_column(sa.ForeignKey("late.id"))
+        late = orm.relationship("Late")
+
+    track(cache, Early, key_type="early", sessions=sessions)
+    track(cache, Early, key_type="late", id="late_id", sessions=sessions)
+
+    class Late(Base):
+        __tablename__ = "late"
+        id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+
+    orm.configure_mappers()
+    assert sa.inspect(Early).relationships["late"].mapper.class_ is Late
+
+
+def test_tracking_twice_is_harmless(cache, shop, sessions, log):
+    """The same rule again, as when a module is imported twice, changes nothing."""
+    track(cache, shop.Order, key_type="customer", id="customer_id", sessions=sessions)
+    with sessions() as session:
+        session.get(shop.Order, 10).title = "x"
+        session.commit()
+    assert log == ["{customer:1}", "{order:10}"]
