@@ -309,11 +309,11 @@ class Cache:
         return scope
 
     def _slot(self, key: Key) -> str:
-        self.runtime.tally(key.use_case).invalidated()
+        self.runtime.tally(key.use_case).invalidations += 1
         return slot_thing(key.use_case, key.slot)
 
     def _use_case_thing(self, use_case: str) -> str:
-        self.runtime.tally(self._declared(use_case).use_case.name).invalidated()
+        self.runtime.tally(self._declared(use_case).use_case.name).invalidations += 1
         return use_case_thing(use_case)
 
     # -- policies and figures --------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from cache_core.errors import UnkeyableValue
 from cache_core.events import Bypassed, Outcome, Reason
+from cache_core.keys.identity import Identities, Identity
 from cache_core.protocol.call import Call
 from cache_core.protocol.drivers import arun, run
 from cache_core.protocol.read import read
@@ -103,10 +104,11 @@ class CachedFunction:
         self.codec = codec
         self.function = binding.function
         self.calls_while_off = 0
+        self._identities = Identities(use_case, binding)
 
-    def identify(self, key: tuple[Hashable, ...]) -> Key:
-        """The full key behind a local key; raises ``UnkeyableValue``."""
-        return self.binding.key(key[1:])
+    def identify(self, key: tuple[Hashable, ...]) -> Identity:
+        """What the entry behind a local key is called and depends on; raises ``UnkeyableValue``."""
+        return self._identities.of(key[1:])
 
     def read(self, scope: Scope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any) -> Any:
         """A call that the hot path could not answer."""
@@ -173,7 +175,7 @@ _TEMPLATE = """\
         return {p}wait{p}function({call})
     try:
         {p}key = ({p}marker, {items})
-    except Exception as {p}error:
+    except {p}Exception as {p}error:
         {p}own.note_unkeyable({p}scope, {p}error)
     else:
         {p}entry = {p}scope.memo.get({p}key)
@@ -209,6 +211,7 @@ def _compile(own: CachedFunction, active: ContextVar[Scope | None]) -> Any:
     )
     namespace = {
         **binding.namespace,
+        f"{p}Exception": Exception,
         f"{p}active": active.get,
         f"{p}own": own,
         f"{p}function": own.function,

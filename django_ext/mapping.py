@@ -147,7 +147,7 @@ class Mapping:
             hint = did_you_mean(str(self.id), names) or f"Give one of: {', '.join(names)}."
             text = f"{self!r}: the model has no field {self.id!r}."
             raise Mistake("E003", text, hint) from error
-        if not getattr(column, "concrete", False) or getattr(column, "column", None) is None:
+        if column not in meta.concrete_fields:
             hint = "Give a field that is one column, or a callable that returns the ids."
             raise Mistake("E003", f"{self!r}: {column.name!r} is no single column.", hint)
 

@@ -47,6 +47,7 @@ class Binding:
         call_source: The arguments that hand these parameters on to the function.
         key_source: The items of a local key: the id, where there is an entity, then the arguments
             in the order of their names.
+        arg_names: The parameters behind the items after the id, in their order.
         namespace: What the names in the sources stand for.
 
     Raises:
@@ -138,8 +139,8 @@ class Binding:
         }
         self.signature_source = self._signature_source()
         self.call_source = ", ".join([_argument_source(each) for each in self.parameters])
-        self._arg_names = self._names_of_arguments()
-        items = [self._item_source(name) for name in self._arg_names]
+        self.arg_names = self._names_of_arguments()
+        items = [self._item_source(name) for name in self.arg_names]
         if self._id_name is not None:
             items.insert(0, self._id_source(self._id_name))
         self.key_source = ", ".join(items)
@@ -184,7 +185,7 @@ class Binding:
 
     def _item_source(self, name: str) -> str:
         adapter = self._adapters.get(name)
-        adapter_name = f"{self.prefix}adapter{self._arg_names.index(name)}"
+        adapter_name = f"{self.prefix}adapter{self.arg_names.index(name)}"
         return self._checked_source(name, adapter_name, adapter, types="RAW", other="mark")
 
     def _checked_source(
@@ -226,12 +227,10 @@ class Binding:
         Raises:
             UnkeyableValue: An item is an integer of more digits than Python writes.
         """
-        entity = None
+        entity, items = None, iter(components)
         if self.key_type is not None:
-            entity = Entity(self.key_type, id_text(components[0]))
-            components = components[1:]
-        args = [(name, component_text(item)) for name, item in zip(self._arg_names, components)]
-        return Key(self.use_case, entity, tuple(args))
+            entity = Entity(self.key_type, id_text(next(items)))
+        return Key(self.use_case, entity, tuple(zip(self.arg_names, map(component_text, items))))
 
 
 def _adapters(

@@ -42,7 +42,7 @@ RESERVED_KEY_TYPES = {
 }
 
 # The names in a program are few, and escaping looks at each character.
-_name = lru_cache(maxsize=4096)(escape)
+name_text = lru_cache(maxsize=4096)(escape)
 
 
 def check_key_type(key_type: object) -> None:
@@ -87,12 +87,12 @@ class Entity(NamedTuple):
     @property
     def thing(self) -> str:
         """The tail of its version key: ``{user_id:42}``."""
-        return f"{{{_name(self.key_type)}:{escape(self.id)}}}"
+        return f"{{{name_text(self.key_type)}:{escape(self.id)}}}"
 
 
 def use_case_thing(name: str) -> str:
     """The tail of the version key of the use case *name*: ``{uc:GetUser}``."""
-    return f"{{{USE_CASE_TYPE}:{_name(name)}}}"
+    return f"{{{USE_CASE_TYPE}:{name_text(name)}}}"
 
 
 def slot_thing(name: str, slot: int) -> str:
@@ -131,7 +131,7 @@ class Key:
         object.__setattr__(self, "storage", self._storage())
 
     def _storage(self) -> str:
-        thing, query, name = self._thing, self._query, _name(self.use_case)
+        thing, query, name = self._thing, self._query, name_text(self.use_case)
         text = f"{thing}{query}#{name}"
         if len(text) <= LONGEST or not query:
             return text
@@ -145,7 +145,7 @@ class Key:
     def _query(self) -> str:
         if not self.args:
             return ""
-        return "?" + "&".join([f"{_name(name)}={escape(text)}" for name, text in self.args])
+        return "?" + "&".join([f"{name_text(name)}={escape(text)}" for name, text in self.args])
 
     @property
     def slot(self) -> int:
@@ -155,11 +155,11 @@ class Key:
     @property
     def urn(self) -> str:
         """For people and logs, never shortened: ``urn:user_id:42?lang=en#GetUser``."""
-        return f"urn:{self._thing[1:-1]}{self._query}#{_name(self.use_case)}"
+        return f"urn:{self._thing[1:-1]}{self._query}#{name_text(self.use_case)}"
 
     def urn_in(self, namespace: str) -> str:
         """As ``urn``, with the namespace of a cache: ``urn:shop:user_id:42?lang=en#GetUser``."""
-        return f"urn:{_name(namespace)}{self.urn[3:]}"
+        return f"urn:{name_text(namespace)}{self.urn[3:]}"
 
     @classmethod
     def parse_urn(cls, text: str) -> Key:

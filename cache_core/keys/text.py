@@ -78,11 +78,13 @@ def id_text(value: object) -> str:
         UnkeyableValue: *value* is something else, ``None``, ``bool`` and enum members included.
     """
     kind = type(value)
+    if kind is str:
+        return cast("str", value)
     # Not isinstance(): that would believe a proxy, which stands for another object each time.
-    if kind is str or (issubclass(kind, str) and not issubclass(kind, Enum)):
-        return str.__str__(cast("str", value))
-    if issubclass(kind, int) and not issubclass(kind, (bool, Enum)):
+    if kind is int or (issubclass(kind, int) and not issubclass(kind, (bool, Enum))):
         return _int(cast("int", value))
+    if issubclass(kind, str) and not issubclass(kind, Enum):
+        return str.__str__(cast("str", value))
     if issubclass(kind, UUID):
         return UUID.__str__(cast("UUID", value))
     raise UnkeyableValue(f"{_described(kind)} cannot be an entity id. {_ID_ADVICE}")

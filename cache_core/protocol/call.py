@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cache_core.events import Layer, LayerFailed, Outcome, Reason
-from cache_core.keys.key import ROOT, Key, slot_thing
+from cache_core.keys.identity import Identity
 
 if TYPE_CHECKING:
     from cache_core.keys.usecase import UseCase
@@ -39,8 +39,8 @@ class Target(Protocol):
         """What the decorator wants its values turned into bytes by; None for the cache's choice."""
         ...
 
-    def identify(self, key: tuple[Hashable, ...]) -> Key:
-        """The full key behind a local key; raises ``UnkeyableValue``."""
+    def identify(self, key: tuple[Hashable, ...]) -> Identity:
+        """What the entry behind a local key is called and depends on; raises ``UnkeyableValue``."""
         ...
 
 
@@ -123,37 +123,14 @@ class Call:
         scope, key = self.scope, self.key
         entry = scope.memo.get(key) or scope.entries.get(key)
         # The texts of a key cost more than the rest of a local hit, so an entry keeps its own.
-        identity = entry.identity if entry is not None else identify(self.target, key)
+        identity = entry.identity if entry is not None else self.target.identify(key)
         self.identity = identity
         self.storage, self.things, unit = identity
-        self.local_off = self.plan.local.verdict(unit)
-        self.remote_off = self.plan.remote.verdict(unit)
+        plan, random = self.plan, self.runtime.random
+        self.local_off = plan.local.verdict(unit, random)
+        self.remote_off = plan.remote.verdict(unit, random)
 
     def failed(self, operation: str, error: Exception) -> None:
         """Counts and reports that the remote layer failed at *operation*."""
         self.plan.tally.count(Outcome.ERROR, Layer.REMOTE, Reason.REMOTE_ERROR)
         self.runtime.hooks.send(LayerFailed(self.plan.use_case, Layer.REMOTE, operation, error))
-
-
-class Identity(NamedTuple):
-    """What an entry is called and depends on.
-
-    Attributes:
-        storage: Its key in a store, after the namespace.
-        things: Everything that it depends on by its declaration (rule R1), coarse things first.
-        unit: What a sticky ramp decides on: the entity's id, or the key where there is none.
-    """
-
-    storage: str
-    things: tuple[str, ...]
-    unit: str
-
-
-def identify(target: Target, local_key: tuple[Hashable, ...]) -> Identity:
-    """The identity behind a local key; raises ``UnkeyableValue``."""
-    key, use_case = target.identify(local_key), target.use_case
-    storage, entity = key.storage, key.entity
-    declared = (ROOT, use_case.thing, slot_thing(use_case.name, key.slot))
-    if entity is None:
-        return Identity(storage, declared, storage)
-    return Identity(storage, (*declared, entity.thing) if use_case.tracked else declared, entity.id)

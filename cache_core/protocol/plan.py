@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cache_core.events import Hit, Layer, Reason
+from cache_core.events import Hit, Layer, Outcome, Reason
 from cache_core.layers.memory import Entry
 from cache_core.layers.sharing import copied, fingerprint, keep_copy
 from cache_core.policy.ramp import LayerSwitch
 
 if TYPE_CHECKING:
-    from cache_core.counters import Tally
+    from cache_core.counters import Cell, Tally
     from cache_core.events import Hooks
+    from cache_core.keys.identity import Identity
     from cache_core.policy.policy import Effective
-    from cache_core.protocol.call import Identity
     from cache_core.wire.entry import Wire
 
 
@@ -43,9 +43,11 @@ class Part:
     Attributes:
         ttl: Seconds; 0 where the layer is off.
         fixed: Whether the verdict is the same for every call.
+        bypasses: Counts the calls that went past the layer by its fixed verdict; None where there
+            is no such layer, or where it takes part.
     """
 
-    __slots__ = ("_random", "_switch", "fixed", "present", "ttl")
+    __slots__ = ("_reason", "_switch", "bypasses", "fixed", "ttl")
 
     def __init__(
         self,
@@ -54,19 +56,24 @@ class Part:
         effective: Effective,
         *,
         present: bool,
-        random: Callable[[], float],
+        tally: Tally,
     ) -> None:
-        self._switch = LayerSwitch.of(effective, layer, use_case)
-        self._random = random
-        self.present = present
+        self._switch = switch = LayerSwitch.of(effective, layer, use_case)
         self.ttl = effective.layer(layer).ttl or 0.0
-        self.fixed = self._switch.fixed or not present
+        self.fixed = switch.fixed or not present
+        self._reason = switch.reason if present else Reason.NOT_CONFIGURED
+        self.bypasses: Cell | None = None
+        if present and switch.fixed and switch.reason is not None:
+            self.bypasses = tally.cell(Outcome.BYPASS, layer, switch.reason)
 
-    def verdict(self, unit: str) -> Reason | None:
+    @property
+    def is_off(self) -> bool:
+        """Whether no call reaches this layer."""
+        return self.fixed and self._reason is not None
+
+    def verdict(self, unit: str, random: Callable[[], float]) -> Reason | None:
         """None when this layer takes part in a call for *unit*, else why it does not."""
-        if not self.present:
-            return Reason.NOT_CONFIGURED
-        return self._switch.decide(unit, self._random)
+        return self._reason if self.fixed else self._switch.decide(unit, random)
 
 
 class Plan:
@@ -104,7 +111,6 @@ class Plan:
         tally: Tally,
         wire: Wire | None,
         hooks: Hooks,
-        random: Callable[[], float],
         watched: bool,
         polled: bool,
         lineage: int,
@@ -113,9 +119,9 @@ class Plan:
         self.effective = effective
         self.tally = tally
         self.wire = wire
-        self.local = Part(Layer.LOCAL, use_case, effective, present=True, random=random)
+        self.local = Part(Layer.LOCAL, use_case, effective, present=True, tally=tally)
         self.remote = Part(
-            Layer.REMOTE, use_case, effective, present=wire is not None, random=random
+            Layer.REMOTE, use_case, effective, present=wire is not None, tally=tally
         )
         self.group = use_case if _has_own_limits(effective) else None
         self.lineage = lineage
@@ -129,7 +135,7 @@ class Plan:
     def _certain(self) -> bool:
         """Whether some layer takes part in every call, whatever the unit."""
         parts = (self.local, self.remote)
-        return all(part.fixed for part in parts) and any(not part.verdict("") for part in parts)
+        return all(part.fixed for part in parts) and not all(part.is_off for part in parts)
 
     def take_in(self, value: Any) -> Any:
         """What to keep of *value*: itself, or a copy that no caller holds.

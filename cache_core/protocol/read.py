@@ -54,6 +54,7 @@ from cache_core.wire.entry import digest_of
 
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
+    from cache_core.protocol.plan import Part
     from cache_core.protocol.runtime import Provided
 
 
@@ -102,14 +103,22 @@ def _prepare(call: Call) -> None:
         call.identify()
     except UnkeyableValue as error:
         raise GoPast(Reason.UNKEYABLE, str(error)) from error
-    if call.local_off is not None:
-        call.plan.tally.count(Outcome.BYPASS, Layer.LOCAL, call.local_off)
-        if call.remote_off is not None:
-            raise GoPast(call.local_off)
-    elif call.remote_off is not None and call.remote_off is not Reason.NOT_CONFIGURED:
-        call.plan.tally.count(Outcome.BYPASS, Layer.REMOTE, call.remote_off)
+    local_off, remote_off = call.local_off, call.remote_off
+    if local_off is not None:
+        _bypassed(call, Layer.LOCAL, call.plan.local, local_off)
+    if remote_off is not None:
+        _bypassed(call, Layer.REMOTE, call.plan.remote, remote_off)
+        if local_off is not None:
+            raise GoPast(local_off)
     if call.runtime.uncommitted():
         raise GoPast(Reason.UNCOMMITTED)
+
+
+def _bypassed(call: Call, layer: Layer, part: Part, reason: Reason) -> None:
+    if part.bypasses is not None:
+        part.bypasses.number += 1
+    elif reason is not Reason.NOT_CONFIGURED:
+        call.plan.tally.count(Outcome.BYPASS, layer, reason)
 
 
 def _find(call: Call) -> Steps[Kept | None]:
@@ -188,14 +197,14 @@ def _open(call: Call) -> Kept | Reason:
         return Reason.ABSENT
     try:
         envelope = wire.open(call.storage, data)
-        digest = digest_of(zip(call.things, call.stamp))
+        digest = digest_of(call.things, call.stamp)
         reason = judge_remote(envelope, digest, call.plan.remote.ttl, call.wall)
         if reason is not None:
             return reason
         value = wire.decode(call.storage, envelope, data)
     except Unreadable as error:
         return error.reason
-    call.plan.tally.moved(read=len(data))
+    call.plan.tally.bytes_read += len(data)
     life = remaining(envelope, call.wall)
     weight = len(data) * OBJECTS_PER_BYTES
     entry = _kept(call, value, created=call.started, life=life, weight=weight)
@@ -214,7 +223,7 @@ def _load(call: Call) -> Steps[Any]:
         if isinstance(outcome, Landed):
             return _joined(call, outcome.value)
         if isinstance(outcome, Crashed):
-            call.plan.tally.join()
+            call.plan.tally.joined += 1
             raise outcome.error
         if outcome is None:
             return (yield from _go_past(call, Reason.FLIGHT_LATE))
@@ -277,7 +286,7 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
     if data is not None:
         try:
             yield Store(call.storage, data, max(1, int(life * 1000)))
-            plan.tally.moved(written=len(data))
+            plan.tally.bytes_written += len(data)
         except RemoteError as error:
             call.failed("store", error)
     return entry
@@ -290,7 +299,7 @@ def _encoded(call: Call, loaded: Loaded, life: float) -> bytes | None:
         return call.plan.wire.encode(
             call.storage,
             loaded.value,
-            digest=digest_of(zip(call.things, call.stamp)),
+            digest=digest_of(call.things, call.stamp),
             created_ms=int((call.wall + loaded.ended - call.started) * 1000),
             soft_ms=life_ms,
             hard_ms=life_ms,
@@ -332,7 +341,7 @@ def _kept(
 
 def _joined(call: Call, value: Any) -> Any:
     """A value that another caller loaded under the same versions."""
-    call.plan.tally.join()
+    call.plan.tally.joined += 1
     entry = Kept(
         value, created=call.started, expires=call.started, stamp=call.stamp, plan=call.plan
     )
@@ -353,7 +362,12 @@ def _handed_out(call: Call, entry: Kept) -> Any:
 
 def _served(call: Call, entry: Kept, layer: Layer) -> Any:
     plan, hooks = call.plan, call.runtime.hooks
-    plan.tally.hit(layer)
+    if layer is Layer.REMOTE:
+        plan.tally.remote_hits += 1
+    elif layer is Layer.LOCAL:
+        plan.tally.local_hits += 1
+    else:
+        plan.tally.request_hits += 1
     if plan.hits_wanted:
         hooks.send(Hit(plan.use_case, layer))
     if entry.fingerprint is not None and plan.fingerprint(entry.value) != entry.fingerprint:

@@ -165,7 +165,6 @@ class Runtime:
             tally=self.tally(name),
             wire=self._wire(target),
             hooks=self.hooks,
-            random=self.random,
             watched=self.settings.detect_mutation,
             polled=self.polls,
             lineage=(old.lineage if old else 0) + restricted,

@@ -35,7 +35,7 @@ from cache_core.wire.compression import Compressor, Zlib
 from cache_core.wire.signing import Checksum, Seal, Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 DEFAULT_MAX_BYTES = 8 * 1024 * 1024
 
@@ -260,14 +260,18 @@ class Wire:
         return Unreadable(Reason.UNKNOWN_FORMAT, f"Unknown compression {flags >> 1}.")
 
 
-def digest_of(stamp: Iterable[tuple[str, str]]) -> bytes:
-    """Sixteen bytes that stand for a stamp: (thing, version) pairs in canonical order.
+def digest_of(things: Sequence[str], versions: Sequence[str]) -> bytes:
+    """Sixteen bytes that stand for a stamp (protocol rule K5, blake2b: RFC 7693).
 
-    Two stamps share a digest only if they are equal: each text is written with its length, so that
-    none can be moved from one pair into the next (protocol rule K5, blake2b: RFC 7693).
+    Two stamps share a digest only if they are equal: Python's own notation of the pair quotes each
+    text, so none can be divided otherwise.
+
+    Args:
+        things: What an entry depends on, in canonical order.
+        versions: The version of each.
     """
-    parts = [f"{len(thing)}:{thing}{len(version)}:{version}" for thing, version in stamp]
-    return blake2b(_raw("".join(parts)), digest_size=16).digest()
+    notation = ascii((tuple(things), tuple(versions)))
+    return blake2b(notation.encode("ascii"), digest_size=16).digest()
 
 
 def _problems(

@@ -197,7 +197,6 @@ def test_an_id_that_cannot_be_found_out_invalidates_the_use_cases(invalidated, c
 
 def test_a_callable_that_raises_never_breaks_a_save(invalidated, caplog):
     """The save goes through; every use case of the key type is invalidated; the error is logged."""
-
     Diary.objects.create(text="x")
     assert invalidated.take() == {"uc:GetAuthor"}
     assert "cannot tell which entity" in caplog.text
@@ -256,8 +255,7 @@ def test_deleting_a_parent_deletes_the_child(invalidated):
 
 @pytest.mark.parametrize("change", ["add", "remove", "set", "clear"])
 def test_a_changed_relation_invalidates_its_side(invalidated, change):
-    """add, remove, set and clear of a many-to-many relation invalidate the instance they were
-    called on."""
+    """All changes of a many-to-many relation invalidate the instance that they were made from."""
     book, tag = Book.objects.create(title="Notes"), Tag.objects.create(word="old")
     if change != "add":
         book.tags.add(tag)
@@ -286,7 +284,7 @@ def test_untracked_models_are_left_alone(invalidated):
     Untracked.objects.create(text="x")
     with CaptureQueriesContext(connection) as queries:
         Untracked.objects.all().delete()
-    assert len(queries) == 1
+    assert not [query for query in queries if query["sql"].startswith("SELECT")]
     assert invalidated.take() == set()
 
 

@@ -412,36 +412,38 @@ def test_entries_are_written_as_in_earlier_releases():
     assert entry(WIRES["json"]).hex() == GOLDEN["json"]
 
 
-STAMP = (("{*}", "n1.a"), ("{user_id:42}", "n2.b"))
+STAMP = (("{*}", "{user_id:42}"), ("n1.a", "n2.b"))
 
 
 def test_a_digest_is_the_same_in_every_process():
     """It is compared with what another process wrote, perhaps with another Python."""
-    assert digest_of(STAMP).hex() == "8045acaec1da98d5748b221d279cbf24"
-    assert digest_of(iter(STAMP)) == digest_of(list(STAMP))
+    assert digest_of(*STAMP).hex() == "c604209efb4aad4e79c1f19d38541984"
+    assert digest_of(*map(list, STAMP)) == digest_of(*STAMP)
 
 
-pairs = st.lists(st.tuples(texts, texts), max_size=4)
+stamps = st.lists(st.tuples(texts, texts), max_size=4).map(
+    lambda pairs: (tuple(thing for thing, _ in pairs), tuple(version for _, version in pairs))
+)
 
 
 @patiently
-@given(pairs, pairs)
+@given(stamps, stamps)
 def test_different_stamps_have_different_digests(left, right):
-    """Also when texts move from one pair to the next, or pairs change places."""
-    assert (digest_of(left) == digest_of(right)) is (left == right)
+    """Also when texts move from one thing to the next, or change places."""
+    assert (digest_of(*left) == digest_of(*right)) is (left == right)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        [],
-        STAMP[::-1],
-        STAMP[:1],
-        [("{*}n1.a", ""), STAMP[1]],
-        [("{*}", "n1.a12:{user_id:42}4:n2.b")],
-        [("", "{*}n1.a"), STAMP[1]],
+        ((), ()),
+        (STAMP[0][::-1], STAMP[1]),
+        (STAMP[0], STAMP[1][::-1]),
+        (STAMP[0][:1], STAMP[1][:1]),
+        (("{*}', '{user_id:42}",), STAMP[1]),
+        ((*STAMP[0], *STAMP[1]), ()),
     ],
 )
 def test_a_digest_keeps_texts_and_pairs_apart(other):
     """The same letters divided otherwise are another stamp."""
-    assert digest_of(other) != digest_of(STAMP)
+    assert digest_of(*other) != digest_of(*STAMP)

@@ -59,7 +59,7 @@ class RedisOptions:
     connect_timeout: float = 0.2
     read_timeout: float = 0.1
     write_timeout: float = 0.2
-    max_connections: int = 50
+    max_connections: int = 20
     client: Any = None
     async_client: Any = None
     factory: Callable[[], Any] | None = None

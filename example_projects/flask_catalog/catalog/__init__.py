@@ -1,0 +1,27 @@
+"""A catalogue of the world's cities: a Flask app with SQLAlchemy, and a cache for its slow pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+
+from catalog.cache import cache
+from catalog.models import db
+from catalog.pages import pages
+
+
+def create_app(database: Path) -> Flask:
+    """The app on the SQLite file *database*."""
+    app = Flask(__name__)
+    app.config.update(
+        SECRET_KEY="only for this demo",
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{database}",
+        CACHE_CORE={"NAMESPACE": "catalog", "DEFAULT": {"TTL": "10m"}},
+    )
+    # CACHE_CORE__USE_CASES__Search__TTL=5 and the like, from the environment.
+    app.config.from_prefixed_env()
+    db.init_app(app)
+    cache.init_app(app)
+    app.register_blueprint(pages)
+    return app

