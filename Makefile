@@ -21,7 +21,7 @@ $(SETUP): pyproject.toml tests/tools/setup.sh
 	@touch $@
 
 demo: $(SETUP)  ## Django over real data: a narrated run, then a site to look at (ARGS=--once ends after the run)
-	@$(RUN) example_projects/django_shop/demo.py $(ARGS)
+	@$(RUN) example_projects/django_atlas/demo.py $(ARGS)
 
 demo-flask: $(SETUP)  ## the same with Flask
 	@$(RUN) example_projects/flask_catalog/demo.py $(ARGS)

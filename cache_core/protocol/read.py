@@ -88,13 +88,16 @@ def read(call: Call) -> Steps[Any]:
             return _served(call, entry, Layer.REQUEST)
         entry = yield from _find(call)
     except GoPast as past:
-        return (yield from _go_past(call, past.reason, past.detail))
+        reason, detail = past.reason, past.detail
     except RemoteError as error:
         call.failed("read", error)
-        return (yield from _go_past(call, Reason.VERSIONS_UNKNOWN))
-    if entry is not None:
-        return _handed_out(call, entry)
-    return (yield from _load(call))
+        reason, detail = Reason.VERSIONS_UNKNOWN, ""
+    else:
+        if entry is not None:
+            return _handed_out(call, entry)
+        return (yield from _load(call))
+    # Out here, so that an error of the loader does not look like a consequence of ours.
+    return (yield from _go_past(call, reason, detail))
 
 
 def _prepare(call: Call) -> None:

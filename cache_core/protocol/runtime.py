@@ -7,6 +7,7 @@ the layers, versions, flights, counters and plans, and survives a fork.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
@@ -206,17 +207,21 @@ class Runtime:
 
     def close(self) -> None:
         """Tries once more to deliver what waits, then closes the connections of this process."""
-        if self.remote is None:
-            return
+        if self.remote is not None:
+            self.deliver()
+            self.remote.close()
+
+    def deliver(self) -> None:
+        """Tries once more to deliver what waits; logs what does not arrive."""
         try:
             run(self, deliver_pending(self))
-        except RemoteError:
+        except RemoteError as error:
             logger.error(
-                "%d invalidations were not delivered before the cache closed; entries of other "
-                "processes for these may be stale until their TTL",
+                "%d invalidations could not be delivered before the end (%s); other processes may "
+                "serve entries from before them until their TTL",
                 len(self.pending),
+                error,
             )
-        self.remote.close()
 
     def after_fork(self) -> None:
         """Makes the runtime usable in a child process: free locks, no flights, own figures."""
@@ -232,6 +237,13 @@ _runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
 def _after_fork_in_child() -> None:
     for runtime in list(_runtimes):
         runtime.after_fork()
+
+
+@atexit.register
+def _deliver_at_exit() -> None:
+    for runtime in list(_runtimes):
+        if runtime.pending:
+            runtime.deliver()
 
 
 if hasattr(os, "register_at_fork"):

@@ -249,7 +249,7 @@ def _named(rule: Rule, statement: UpdateBase, state: ORMExecuteState) -> list[An
     rows = state.parameters
     if not isinstance(rows, list) or not state.is_orm_statement:
         return None
-    if any(hasattr(statement, name) for name in _UPSERTS) or getattr(statement, "_prefixes", ()):
+    if any(hasattr(statement, name) for name in _UPSERTS) or getattr(statement, "_prefixes", None):
         return None
     try:
         return rule.entities_of_rows(rows, inserted=state.is_insert)

@@ -14,6 +14,7 @@ from flask import Flask
 from flask_ext import CacheCore
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON = (sys.executable, "-W", "error", "-c")
 SCRIPT = """
     import sys
     from flask import Flask
@@ -57,7 +58,7 @@ def worker(redis_server, request):
             loads.append(user_id)
             return rows[user_id]
 
-        app.add_url_rule("/<int:user_id>", view_func=lambda user_id: get(user_id))
+        app.add_url_rule("/<int:user_id>", view_func=get)
         return SimpleNamespace(
             cache=cache, app=app, get=app.test_client().get, loads=loads, namespace=namespace
         )
@@ -70,8 +71,7 @@ def worker(redis_server, request):
 def elsewhere(redis_server, namespace, work, secret="only for tests"):
     """What another process prints that does *work*."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(SCRIPT)]
-        + [redis_server.url, namespace, secret, work],
+        [*PYTHON, textwrap.dedent(SCRIPT), redis_server.url, namespace, secret, work],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -439,7 +439,7 @@ def test_the_body_of_a_stream_is_closed(app, client, users):
         finally:
             closed.append(users.get(7))
 
-    app.add_url_rule("/closing", view_func=lambda: body())
+    app.add_url_rule("/closing", view_func=body)
     response = client.get("/closing", buffered=False)
     next(response.iter_encoded())
     response.close()

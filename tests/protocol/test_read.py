@@ -396,3 +396,17 @@ def test_a_shorter_ttl_ends_local_entries_at_once(make_cache: Make, clock: FakeC
     row.value = 1
     row.cache.override("GetRow", Policy(ttl=5))
     assert row.request() == 1
+
+
+def test_the_loaders_error_has_no_cause_of_ours(make_cache: Make, store: FakeStore) -> None:
+    """A traceback shows the loader's failure alone, also when the cache failed before."""
+    row = source(make_cache)
+    store.down = True
+
+    def fail() -> None:
+        raise LookupError
+
+    row.before_return = fail
+    with pytest.raises(LookupError) as caught:
+        row.request()
+    assert caught.value.__context__ is None and caught.value.__cause__ is None

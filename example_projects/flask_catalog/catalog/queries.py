@@ -8,7 +8,6 @@ from __future__ import annotations
 from math import asin, cos, radians, sin, sqrt
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import aliased
 
 from catalog.cache import cache
 from catalog.models import City, CityName, Country, db
@@ -83,17 +82,18 @@ def _cities_of(code):
 
 
 def _namesakes_of(code):
-    """Cities of the country whose name a city abroad has in some language. There is no index on
-    names: every name of every city is looked at.
+    """Names of cities of the country that cities abroad have too, in whatever language.
+
+    There is no index on names: every name of every city in the world is looked at.
     """
-    abroad = aliased(City)
+    own_names = select(City.name).filter_by(country_code=code)
+    countries = func.count(City.country_code.distinct())
     return (
-        select(City.name, func.count(abroad.country_code.distinct()).label("countries"))
-        .join(CityName, CityName.name == City.name)
-        .join(abroad, (abroad.id == CityName.city_id) & (abroad.country_code != code))
-        .where(City.country_code == code)
-        .group_by(City.name)
-        .order_by(func.count(abroad.country_code.distinct()).desc(), City.name)
+        select(CityName.name, countries)
+        .join(City, City.id == CityName.city_id)
+        .where(CityName.name.in_(own_names), City.country_code != code)
+        .group_by(CityName.name)
+        .order_by(countries.desc(), CityName.name)
         .limit(8)
     )
 
@@ -144,7 +144,9 @@ def _km(north, east, other_north, other_east):
 @cache.cached(use_case="Search", ttl={"local": "30s", "remote": "30s"})
 def search(text):
     """The largest cities with *text* in one of their names. About no entity: 30 seconds old at most."""
-    matching = select(CityName.city_id).where(CityName.name.like(f"%{_escaped(text)}%", escape="\\"))
+    matching = select(CityName.city_id).where(
+        CityName.name.like(f"%{_escaped(text)}%", escape="\\")
+    )
     found = (
         select(City.id, City.name, Country.name, City.population)
         .join(Country)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -36,7 +37,7 @@ class Customer(Base):
         back_populates="customer", cascade="all, delete-orphan"
     )
 
-    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "customer"}
+    __mapper_args__: ClassVar = {"polymorphic_on": "kind", "polymorphic_identity": "customer"}
 
 
 class Company(Customer):
@@ -45,7 +46,7 @@ class Company(Customer):
     id: orm.Mapped[int] = orm.mapped_column(sa.ForeignKey("customers.id"), primary_key=True)
     vat: orm.Mapped[str] = orm.mapped_column(default="")
 
-    __mapper_args__ = {"polymorphic_identity": "company"}
+    __mapper_args__: ClassVar = {"polymorphic_identity": "company"}
 
 
 class Order(Base):

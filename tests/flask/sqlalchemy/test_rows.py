@@ -291,7 +291,13 @@ def test_a_write_as_text_is_not_known_but_kept_out(session, shop, cache, log):
 def test_an_id_may_be_an_attribute_or_a_callable(cache, shop, sessions, log):
     """A callable returns one id, several, or None for nobody."""
     track(cache, shop.Tag, key_type="tag", id=shop.Tag.id, sessions=sessions)
-    track(cache, shop.Line, key_type="line", id=lambda x: f"{x.order_id}-{x.number}", sessions=sessions)
+    track(
+        cache,
+        shop.Line,
+        key_type="line",
+        id=lambda x: f"{x.order_id}-{x.number}",
+        sessions=sessions,
+    )
     track(cache, shop.Line, key_type="order", id=lambda x: [x.order_id, 0], sessions=sessions)
     track(cache, shop.Line, key_type="never", id=lambda x: None, sessions=sessions)
     with sessions() as session:

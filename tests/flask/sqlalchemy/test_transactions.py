@@ -53,7 +53,7 @@ def test_a_rollback_does_not_outlive_its_transaction(session, shop, log):
 
 
 def test_close_is_a_rollback(session, shop, log):
-    """flush and close(), for which SQLAlchemy sends no rollback event."""
+    """A flush and then close(), for which SQLAlchemy sends no rollback event."""
     rename(session, shop, 1)
     session.close()
     rename(session, shop, 2)

@@ -320,7 +320,11 @@ def test_models_of_flask_sqlalchemy(tmp_path, cache, log):
     class Base(orm.DeclarativeBase):
         pass
 
-    db, declared, app = SQLAlchemy(model_class=Base), CacheCore({"DEFAULT": {"TTL": 60}}), Flask("f")
+    db, declared, app = (
+        SQLAlchemy(model_class=Base),
+        CacheCore({"DEFAULT": {"TTL": 60}}),
+        Flask("f"),
+    )
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'f.sqlite3'}"
 
     class City(db.Model):
@@ -335,7 +339,7 @@ def test_models_of_flask_sqlalchemy(tmp_path, cache, log):
     def city_name(id):
         return db.session.get(City, id).name
 
-    app.add_url_rule("/<int:id>", view_func=lambda id: city_name(id))
+    app.add_url_rule("/<int:id>", view_func=city_name)
 
     @app.post("/<int:id>/<name>")
     def change(id, name):
