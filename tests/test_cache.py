@@ -1,0 +1,494 @@
+"""What users see of a cache: declaring, enabling, policies, copies, hooks, figures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from types import SimpleNamespace
+
+import pytest
+
+from cache_core import Cache, ConfigurationError, DeclarationError, Layer, Policy, Reason
+from cache_core.events import Bypassed, Hit, LayerFailed, Loaded, Missed, PolicyChanged
+from cache_core.testing import FakeClock, FakeStore
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def cache(clock):
+    return Cache(clock=clock)
+
+
+def counted(cache, **options):
+    """A cached function of one argument that counts its runs."""
+    runs = []
+    options = {"key_type": "row", "id_arg": "id", "use_case": "Get", "ttl": 60} | options
+
+    @cache.cached(**options)
+    def get(id):
+        runs.append(id)
+        return {"id": id, "run": len(runs)}
+
+    get.runs = runs
+    return get
+
+
+def figures(cache, use_case="Get"):
+    return cache.stats()["use_cases"][use_case]
+
+
+class TestEnabling:
+    def test_blocks_nest_and_restore(self, cache):
+        """disable() inside enable() ends with its block, and enable() with its own."""
+        states = []
+        with cache.enable():
+            with cache.disable():
+                states.append(cache.is_enabled)
+                with cache.enable():
+                    states.append(cache.is_enabled)
+                states.append(cache.is_enabled)
+            states.append(cache.is_enabled)
+        states.append(cache.is_enabled)
+        assert states == [False, True, False, True, False]
+
+    def test_an_exception_restores_too(self, cache):
+        """Whatever leaves the block, caching is as it was before."""
+        for error in (ValueError, KeyboardInterrupt, GeneratorExit):
+            with pytest.raises(error), cache.enable():
+                raise error
+            assert not cache.is_enabled
+
+    def test_a_thread_starts_without(self, cache):
+        """Another thread does not inherit the block; one that runs in a copy of the context does."""
+        with cache.enable(), ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: cache.is_enabled).result() is False
+            context = copy_context()
+            assert pool.submit(context.run, lambda: cache.is_enabled).result() is True
+
+    def test_a_task_inherits_it_and_keeps_its_own(self, cache):
+        """A task begins with what its creator had; what it switches stays in it."""
+
+        async def child():
+            with cache.disable():
+                await asyncio.sleep(0)
+                return cache.is_enabled
+
+        async def main():
+            with cache.enable():
+                task = asyncio.create_task(child())
+                await asyncio.sleep(0)
+                return cache.is_enabled, await task
+
+        assert asyncio.run(main()) == (True, False)
+
+    def test_a_block_left_in_another_context_restores(self, cache):
+        """A generator fixture may be finished from elsewhere; nothing breaks and nothing stays on."""
+
+        def fixture():
+            with cache.enable():
+                yield
+
+        generator = fixture()
+        copy_context().run(next, generator)
+        generator.close()
+        assert not cache.is_enabled
+
+    def test_the_settings_can_switch_everything_off(self):
+        """enabled=False makes enable() a no-op."""
+        cache = Cache(enabled=False)
+        with cache.enable():
+            assert not cache.is_enabled
+
+    def test_two_caches_know_nothing_of_each_other(self, cache):
+        """Enabling one cache leaves the other off."""
+        with cache.enable():
+            assert not Cache().is_enabled
+
+    def test_work_that_outlives_its_request_sees_the_present(self, cache):
+        """In the context of a request that is over nothing is remembered any more."""
+        get = counted(cache)
+        with cache.enable():
+            get(1)
+            context = copy_context()
+        cache.invalidate("row", 1)
+        assert context.run(get, 1)["run"] == 2
+        cache.invalidate("row", 1)
+        assert context.run(get, 1)["run"] == 3
+
+
+class TestDeclaring:
+    def test_the_function_stays_what_it_was(self, cache):
+        """Name, docstring, module and coroutine nature are those of the function."""
+
+        @cache.cached(use_case="A", ttl=1)
+        async def documented():
+            """Says something."""
+
+        assert documented.__doc__ == "Says something."
+        assert documented.__name__ == "documented"
+        assert asyncio.iscoroutinefunction(documented.__wrapped__)
+        assert documented.use_case.name == "A"
+
+    def test_methods_say_what_self_means(self, cache):
+        """With self adapted, two instances have entries of their own."""
+
+        class Repository:
+            def __init__(self, tenant):
+                self.tenant = tenant
+
+            @cache.cached(
+                key_type="row",
+                id_arg="id",
+                arg_adapters={"self": lambda self: self.tenant},
+                use_case="M",
+                ttl=60,
+            )
+            def get(self, id):
+                return self.tenant, id
+
+        with cache.enable():
+            assert Repository("a").get(1) == ("a", 1)
+            assert Repository("b").get(1) == ("b", 1)
+            assert Repository("a").get(1) == ("a", 1)
+        assert figures(cache, "M")["loads"] == 2
+
+    def test_below_classmethod_and_staticmethod(self, cache):
+        """The decorator works below both."""
+
+        class Shop:
+            @classmethod
+            @cache.cached(use_case="C", ttl=60, ignore_args=["cls"])
+            def of_class(cls, name):
+                return cls.__name__ + name
+
+            @staticmethod
+            @cache.cached(use_case="S", ttl=60)
+            def static(name):
+                return name
+
+        with cache.enable():
+            assert [Shop.of_class("x"), Shop().of_class("x"), Shop.static("y")] == [
+                "Shopx",
+                "Shopx",
+                "y",
+            ]
+        assert figures(cache, "C")["loads"] == 1
+
+    def test_parameters_may_have_any_name(self, cache):
+        """A function whose parameters are called like names of ours works."""
+
+        @cache.cached(use_case="N", ttl=60)
+        def odd(scope, key, entry, plan, _cc_scope, Exception=1, type=2):
+            return scope, key, entry, plan, _cc_scope, Exception, type
+
+        with cache.enable():
+            assert odd(1, 2, 3, 4, 5) == odd(1, 2, 3, 4, 5) == (1, 2, 3, 4, 5, 1, 2)
+            with pytest.raises(TypeError, match="odd"):
+                odd(1)
+
+    def test_policy_and_shorthands_do_not_mix(self, cache):
+        """policy= holds everything or nothing."""
+        with pytest.raises(DeclarationError, match="policy="):
+            cache.cached(use_case="P", ttl=1, policy=Policy(ttl=2))
+
+    def test_wrong_settings_fail_at_construction(self):
+        """All problems at once, each with its name."""
+        with pytest.raises(ConfigurationError) as caught:
+            Cache(namespace="a b", local_max_entries=0, nmespace="x")
+        text = str(caught.value)
+        assert "namespace" in text and "local_max_entries" in text and "nmespace" in text
+
+    def test_wrong_redis_settings_fail_at_construction(self):
+        """What the Redis layer refuses is refused before the first call."""
+        with pytest.raises(ConfigurationError, match="port"):
+            Cache(redis={"host": "localhost", "port": "many"})
+
+    def test_unkeyable_arguments_run_uncached(self, cache, caplog):
+        """A bad argument never breaks a call: it is counted, and warned about once with advice."""
+
+        @cache.cached(use_case="U", ttl=60)
+        def take(thing):
+            return "value"
+
+        with cache.enable():
+            assert [take(object()), take(object())] == ["value", "value"]
+        assert figures(cache, "U")["bypasses"]["all"]["unkeyable"] == 2
+        (record,) = [r for r in caplog.records if "'U'" in r.getMessage()]
+        assert "ignore_args" in record.getMessage()
+
+    def test_an_id_without_text_runs_uncached(self, cache):
+        """None is no id of an entity."""
+        get = counted(cache)
+        with cache.enable():
+            get(None), get(None)
+        assert len(get.runs) == 2
+
+    def test_keys_are_shown_to_people(self, cache):
+        """key() gives the URN for a call."""
+        assert counted(cache).key(7).urn == "urn:row:7#Get"
+
+
+class TestPolicies:
+    def test_a_ramp_is_sticky_by_entity(self, cache):
+        """At 50 % an entity is always in or always out, and growing the ramp keeps the members."""
+        get = counted(cache, ramp=50)
+
+        def members():
+            inside = set()
+            for id in range(200):
+                with cache.enable():
+                    before = len(get.runs)
+                    get(id), get(id)
+                    if len(get.runs) - before < 2:
+                        inside.add(id)
+            return inside
+
+        half = members()
+        assert 60 < len(half) < 140
+        assert members() == half
+        cache.override("Get", Policy(ramp=80))
+        assert half < members()
+
+    def test_an_override_of_everything(self, cache):
+        """The name * reaches every use case; None takes it back."""
+        get = counted(cache)
+        cache.override("*", Policy(enabled=False))
+        with cache.enable():
+            get(1), get(1)
+            assert len(get.runs) == 2
+            cache.override("*", None)
+            get(1), get(1)
+        assert len(get.runs) == 3
+
+    def test_an_unknown_use_case_is_refused(self, cache):
+        """A typo in an override does not switch off nothing."""
+        counted(cache)
+        with pytest.raises(DeclarationError, match="Did you mean 'Get'"):
+            cache.override("Gett", Policy(ramp=0))
+
+    def test_each_value_has_its_source(self, clock):
+        """policy() tells which tier every value comes from."""
+        cache = Cache(
+            clock=clock, default=Policy(ramp=90), use_cases={"Get": Policy(ttl_remote=5)}
+        )
+        counted(cache)
+        cache.override("Get", Policy(ramp_local=10))
+        effective = cache.policy("Get")
+        sources = {name: source for name, _, source in effective.rows()}
+        assert sources["ttl_local"] == "code"
+        assert sources["ttl_remote"] == "settings"
+        assert sources["ramp_remote"] == "default"
+        assert sources["ramp_local"] == "override"
+        assert effective.local.ramp == 10 and effective.remote.ttl == 5
+
+    @pytest.mark.parametrize("kind", ["callable", "coroutine", "snapshot"])
+    def test_a_provider_counts_from_the_next_call(self, clock, kind):
+        """Every kind of provider is asked for each call, so a change needs no restart."""
+        answer = SimpleNamespace(snapshot={"Get": Policy(ttl=60)})
+
+        async def coroutine(use_case):
+            await asyncio.sleep(0)
+            return answer.snapshot[use_case]
+
+        providers = {
+            "callable": lambda use_case: answer.snapshot[use_case],
+            "coroutine": coroutine,
+            "snapshot": answer,
+        }
+        cache = Cache(clock=clock, provider=providers[kind])
+        get = counted(cache, ttl=None)
+        with cache.enable():
+            get(1), get(1)
+            assert len(get.runs) == 1
+            answer.snapshot = {"Get": Policy(enabled=False)}
+            get(1)
+            assert len(get.runs) == 2
+
+    def test_an_async_provider_serves_async_functions(self, clock):
+        """On an event loop the provider is awaited."""
+
+        async def provider(use_case):
+            await asyncio.sleep(0)
+            return Policy(ttl=60)
+
+        cache = Cache(clock=clock, provider=provider)
+        runs = []
+
+        @cache.cached(use_case="A")
+        async def get():
+            runs.append(1)
+
+        async def main():
+            with cache.enable():
+                await get()
+                await get()
+
+        asyncio.run(main())
+        assert len(runs) == 1
+
+    def test_a_failing_provider_turns_the_layers_off(self, clock, caplog):
+        """The call runs its loader, and a counter says why."""
+
+        def provider(use_case):
+            raise ConnectionError("no flags today")
+
+        cache = Cache(clock=clock, provider=provider)
+        get = counted(cache)
+        with cache.enable():
+            assert get(1)["run"] == 1
+        assert figures(cache)["bypasses"]["all"]["policy_error"] == 1
+
+    def test_own_limits_bound_a_use_case(self, cache):
+        """A use case with limits of its own does not push out the others."""
+        small = counted(
+            cache, use_case="Small", ttl=None, policy=Policy(ttl=60, max_local_entries=10)
+        )
+        other = counted(cache)
+        with cache.enable():
+            other(1)
+            for id in range(100):
+                small(id)
+        assert cache.stats()["local"]["entries"] == 11
+        with cache.enable():
+            other(1)
+        assert len(other.runs) == 1
+
+
+class TestSharing:
+    def test_shared_values_are_the_same_object(self, cache):
+        """By default callers get one object."""
+        get = counted(cache)
+        with cache.enable():
+            first = get(1)
+        with cache.enable():
+            assert get(1) is first
+
+    def test_copied_values_are_everybodys_own(self, cache):
+        """With copy='copied' a caller's change is nobody else's, not even the first caller's."""
+        get = counted(cache, ttl=None, policy=Policy(ttl=60, copy="copied"))
+        for _ in range(3):
+            with cache.enable():
+                value = get(1)
+                assert value == {"id": 1, "run": 1}
+                value["id"] = "changed"
+                assert get(1) == {"id": 1, "run": 1}
+
+    def test_development_mode_names_the_use_case_that_is_changed(self, clock, caplog):
+        """A caller that changes a shared value is found, once, by the use case's name."""
+        cache = Cache(clock=clock, detect_mutation=True)
+        get = counted(cache)
+        with cache.enable():
+            get(1)["id"] = "changed"
+            get(1)
+            get(1)
+        assert len([r for r in caplog.records if "'Get'" in r.getMessage()]) == 1
+
+
+class TestObserving:
+    def test_every_request_is_accounted_for(self, cache):
+        """requests = hits of all layers + joined + loads."""
+        get = counted(cache)
+        get(0)
+        for _ in range(3):
+            with cache.enable():
+                get(1), get(1)
+        found = figures(cache)
+        assert found["calls_while_off"] == 1
+        assert found["requests"] == 6
+        assert found["hits"] == {"request": 3, "local": 2, "remote": 0}
+        assert found["loads"] == 1
+        assert found["misses"] == {"local": {"absent": 1}}
+
+    def test_events_tell_the_story_of_a_call(self, clock):
+        """A hook hears of misses, loads and bypasses, in order."""
+        heard = []
+        cache = Cache(clock=clock, hooks=[heard.append])
+        get = counted(cache)
+        with cache.enable():
+            get(1), get(1)
+            cache.override("Get", Policy(enabled=False))
+            get(1)
+        assert heard == [
+            Missed("Get", Layer.LOCAL, Reason.ABSENT),
+            Loaded("Get", 0.0),
+            PolicyChanged("Get"),
+            Bypassed("Get", None, Reason.SWITCHED_OFF),
+            Loaded("Get", 0.0),
+        ]
+
+    def test_hits_are_sent_to_those_who_ask(self, clock):
+        """A hook that names Hit among its events gets every one of them."""
+        heard = []
+
+        def hook(event):
+            heard.append(event.layer.value)
+
+        hook.events = (Hit,)
+        cache = Cache(clock=clock, hooks=[hook])
+        get = counted(cache)
+        for _ in range(2):
+            with cache.enable():
+                get(1), get(1)
+        assert heard == ["request", "local", "request"]
+
+    def test_a_failing_hook_breaks_nothing(self, clock, caplog):
+        """The call goes on and the log says which event was lost."""
+
+        def hook(event):
+            raise RuntimeError("broken exporter")
+
+        cache = Cache(clock=clock, hooks=[hook])
+        with cache.enable():
+            assert counted(cache)(1)["run"] == 1
+        assert any("hook failed" in record.getMessage() for record in caplog.records)
+
+    def test_failures_of_a_layer_are_logged_once_in_a_while(self, clock, caplog):
+        """An outage does not flood the log; the next message says how many were left out."""
+        store = FakeStore(clock)
+        heard = []
+        cache = Cache(
+            clock=clock,
+            remote=store,
+            hooks=[lambda event: heard.append(event) if isinstance(event, LayerFailed) else None],
+        )
+        get = counted(cache)
+        store.down = True
+        for _ in range(5):
+            with cache.enable():
+                get(1)
+        clock.advance(31)
+        with cache.enable():
+            get(1)
+        messages = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+        assert len(messages) == 2 and "4 more" in messages[1]
+        assert len(heard) == 6
+
+    def test_the_figures_are_plain_data(self, cache):
+        """json.dumps takes them."""
+        import json
+
+        counted(cache)
+        assert json.loads(json.dumps(cache.stats())) == cache.stats()
+
+    def test_counting_is_exact_under_threads(self, cache):
+        """Counters are plain integers and still lose nothing."""
+        get = counted(cache)
+        start = threading.Barrier(8)
+
+        def work():
+            start.wait()
+            with cache.enable():
+                for _ in range(2_000):
+                    get(1)
+
+        with ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(work) for _ in range(8)]:
+                done.result()
+        assert figures(cache)["requests"] == 16_000
