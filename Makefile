@@ -35,7 +35,7 @@ lint: $(SETUP)  ## ruff, formatting, import contracts
 	$(RUN) -m ruff format --check
 	$(VENV)/bin/lint-imports
 
-types: $(SETUP)  ## mypy over the packages, pyright over the typing tests
+types: $(SETUP)  ## mypy over packages and typing tests, pyright over the typing tests
 	$(RUN) -m mypy
 	$(RUN) -m pyright
 

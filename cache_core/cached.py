@@ -36,8 +36,19 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+
+
+class _Method(Protocol[S_contra, P, R_co]):
+    """A cached function whose first parameter is an *S_contra*.
+
+    Told by ``uncached``: mypy compares callables exactly, and ``Cached`` itself only loosely.
+    """
+
+    @property
+    def uncached(self) -> Callable[Concatenate[S_contra, P], R_co]: ...
 
 
 class Cached(Protocol[P, R_co]):
@@ -69,12 +80,20 @@ class Cached(Protocol[P, R_co]):
         """As ``invalidate``, for asyncio."""
         ...
 
+    # As Python binds: a class method to its class, a method to its object, a static method to
+    # nothing. What is below @classmethod and @staticmethod is told by its first parameter.
+    @overload
+    def __get__(
+        self: _Method[type[S], Q, R], instance: S | None, owner: type[S], /
+    ) -> Callable[Q, R]: ...
     @overload
     def __get__(self, instance: None, owner: type, /) -> Cached[P, R_co]: ...
     @overload
     def __get__(
-        self: Cached[Concatenate[S, Q], R_co], instance: S, owner: type | None = None, /
-    ) -> Callable[Q, R_co]: ...
+        self: _Method[S, Q, R], instance: S, owner: type | None = None, /
+    ) -> Callable[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> Cached[P, R_co]: ...
 
 
 class CachedFunction:
@@ -178,7 +197,8 @@ _TEMPLATE = """\
     except {p}Exception as {p}error:
         {p}own.note_unkeyable({p}scope, {p}error)
     else:
-        {p}entry = {p}scope.memo.get({p}key)
+        {p}memo = {p}scope.memo
+        {p}entry = {p}memo.get({p}key)
         if {p}entry is not None:
             {p}plan = {p}entry.plan
             if {p}plan.fast and {p}scope.expires > {p}now():
@@ -191,7 +211,7 @@ _TEMPLATE = """\
                 {p}time = {p}now()
                 if {p}plan.fast and {p}entry.expires > {p}time and {p}scope.expires > {p}time:
                     {p}entry.hot = True
-                    {p}scope.memo[{p}key] = {p}entry
+                    {p}memo[{p}key] = {p}entry
                     {p}plan.tally.local_hits += 1
                     return {p}entry.value
         return {p}wait{p}read({p}scope, {p}key, {call})

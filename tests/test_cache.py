@@ -185,7 +185,7 @@ class TestDeclaring:
         """A function whose parameters are called like names of ours works."""
 
         @cache.cached(use_case="N", ttl=60)
-        def odd(scope, key, entry, plan, _cc_scope, Exception=1, type=2):
+        def odd(scope, key, entry, plan, _cc_scope, Exception=1, type=2):  # noqa: N803
             return scope, key, entry, plan, _cc_scope, Exception, type
 
         with cache.enable():
@@ -242,12 +242,12 @@ class TestPolicies:
 
         def members():
             inside = set()
-            for id in range(200):
+            for number in range(200):
                 with cache.enable():
                     before = len(get.runs)
-                    get(id), get(id)
+                    get(number), get(number)
                     if len(get.runs) - before < 2:
-                        inside.add(id)
+                        inside.add(number)
             return inside
 
         half = members()
@@ -275,9 +275,7 @@ class TestPolicies:
 
     def test_each_value_has_its_source(self, clock):
         """policy() tells which tier every value comes from."""
-        cache = Cache(
-            clock=clock, default=Policy(ramp=90), use_cases={"Get": Policy(ttl_remote=5)}
-        )
+        cache = Cache(clock=clock, default=Policy(ramp=90), use_cases={"Get": Policy(ttl_remote=5)})
         counted(cache)
         cache.override("Get", Policy(ramp_local=10))
         effective = cache.policy("Get")
@@ -353,8 +351,8 @@ class TestPolicies:
         other = counted(cache)
         with cache.enable():
             other(1)
-            for id in range(100):
-                small(id)
+            for number in range(100):
+                small(number)
         assert cache.stats()["local"]["entries"] == 11
         with cache.enable():
             other(1)
@@ -393,7 +391,7 @@ class TestSharing:
 
 class TestObserving:
     def test_every_request_is_accounted_for(self, cache):
-        """requests = hits of all layers + joined + loads."""
+        """The requests are the hits of all layers, the joined calls and the loads."""
         get = counted(cache)
         get(0)
         for _ in range(3):

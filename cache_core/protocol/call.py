@@ -66,6 +66,7 @@ class Call:
         "kwargs",
         "layer",
         "local_off",
+        "memo",
         "plan",
         "remote_off",
         "runtime",
@@ -96,7 +97,9 @@ class Call:
         self.key = key
         self.scope = scope
         self.runtime = scope.runtime
-        # The scope may renew its memo while the loader runs; a call goes by one memo throughout.
+        # The scope may replace them while the loader runs; a call goes by what it began with. In
+        # this order: who has the new memo has the new versions too (see Scope).
+        self.memo = scope.memo
         self.versions = scope.versions
         self.plan = plan
         self.args = args
@@ -121,7 +124,7 @@ class Call:
             UnkeyableValue: The id or an argument has no stable text.
         """
         scope, key = self.scope, self.key
-        entry = scope.memo.get(key) or scope.entries.get(key)
+        entry = self.memo.get(key) or scope.entries.get(key)
         # The texts of a key cost more than the rest of a local hit, so an entry keeps its own.
         identity = entry.identity if entry is not None else self.target.identify(key)
         self.identity = identity

@@ -12,6 +12,7 @@ valid stands in ``cached.py`` and never comes here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cache_core.errors import RemoteError, UnkeyableValue, Unreadable, Unstorable
@@ -63,6 +64,21 @@ if TYPE_CHECKING:
 OBJECTS_PER_BYTES = 3
 
 
+# For these reasons a value is not even remembered in its scope: the cache is off for the call, or
+# the value is of a moment that ends with a transaction or with an outer call of the same function.
+_PRIVATE = frozenset(
+    {
+        Reason.SWITCHED_OFF,
+        Reason.NO_TTL,
+        Reason.RAMPED_DOWN,
+        Reason.POLICY_ERROR,
+        Reason.UNKEYABLE,
+        Reason.UNCOMMITTED,
+        Reason.REENTRANT,
+    }
+)
+
+
 class GoPast(Exception):
     """The cache can neither serve nor keep anything for this call."""
 
@@ -83,7 +99,7 @@ def read(call: Call) -> Steps[Any]:
             answer: Provided = yield Ask(call.plan.use_case)
             call.plan = call.runtime.plan_under(call.target, answer)
         _prepare(call)
-        entry = call.scope.memo.get(call.key)
+        entry = call.memo.get(call.key)
         if entry is not None:
             return _served(call, entry, Layer.REQUEST)
         entry = yield from _find(call)
@@ -247,6 +263,7 @@ def _lead(call: Call, flight: Flight) -> Steps[Any]:
             outcome = Landed(entry.value)
         if reason is not None:
             _not_stored(call, None, reason)
+            _remember_value(call, reason, loaded.value)
         return loaded.value
     except Exception as error:
         outcome = Crashed(error)
@@ -285,7 +302,7 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
     data = None if call.remote_off else _encoded(call, loaded, life)
     entry = _kept(call, loaded.value, created=loaded.ended, life=ttl)
     if entry is not None:
-        call.scope.remember(call.key, entry)
+        _remember(call, entry)
     if data is not None:
         try:
             yield Store(call.storage, data, max(1, int(life * 1000)))
@@ -332,26 +349,45 @@ def _kept(
         _not_stored(call, Layer.LOCAL, Reason.UNSTORABLE, str(error))
         return None
     expires = created if call.local_off else created + min(life, plan.local.ttl)
-    entry = Kept(mine, created=created, expires=expires, stamp=call.stamp, plan=plan)
-    entry.identity = call.identity
-    entry.checked = call.token
-    entry.fingerprint = plan.fingerprint(mine)
+    entry = _entry(call, mine, created=created, expires=expires)
     if not call.local_off:
         entry.weight = weigh(mine) if weight is None else weight
         call.runtime.local.put(call.key, entry, group=plan.group)
     return entry
 
 
-def _joined(call: Call, value: Any) -> Any:
-    """A value that another caller loaded under the same versions."""
-    call.plan.tally.joined += 1
-    entry = Kept(
-        value, created=call.started, expires=call.started, stamp=call.stamp, plan=call.plan
-    )
+def _entry(call: Call, mine: Any, *, created: float, expires: float) -> Kept:
+    plan = call.plan
+    entry = Kept(mine, created=created, expires=expires, stamp=call.stamp, plan=plan)
     entry.identity = call.identity
-    entry.fingerprint = call.plan.fingerprint(value)
-    call.scope.remember(call.key, entry)
-    return call.plan.hand_out(value)
+    entry.checked = call.token
+    entry.fingerprint = plan.fingerprint(mine)
+    return entry
+
+
+def _remember(call: Call, entry: Kept) -> None:
+    """Keeps *entry* for later reads of the scope.
+
+    In the memo that the call began with: a write of the scope replaces it, and what was on its way
+    then must not come after the write (rule M3).
+    """
+    if len(call.memo) < call.runtime.memo_entries:
+        call.memo[call.key] = entry
+
+
+def _remember_value(call: Call, reason: Reason, value: Any) -> None:
+    """Two reads of a request agree also where its value could not be kept for others (P3)."""
+    if reason not in _PRIVATE:
+        with suppress(Unstorable):
+            mine = call.plan.take_in(value)
+            _remember(call, _entry(call, mine, created=call.started, expires=call.started))
+
+
+def _joined(call: Call, mine: Any) -> Any:
+    """A value that another caller loaded and kept under the same versions."""
+    call.plan.tally.joined += 1
+    _remember(call, _entry(call, mine, created=call.started, expires=call.started))
+    return call.plan.hand_out(mine)
 
 
 def _handed_out(call: Call, entry: Kept) -> Any:
@@ -359,7 +395,7 @@ def _handed_out(call: Call, entry: Kept) -> Any:
     entry.plan = call.plan
     entry.checked = call.token
     entry.hot = True
-    call.scope.remember(call.key, entry)
+    _remember(call, entry)
     return _served(call, entry, call.layer)
 
 
@@ -385,6 +421,7 @@ def _go_past(call: Call, reason: Reason, detail: str = "") -> Steps[Any]:
     if call.runtime.hooks.wanted(Bypassed):
         call.runtime.hooks.send(Bypassed(call.plan.use_case, None, reason, detail))
     loaded: Loaded = yield Load(call)
+    _remember_value(call, reason, loaded.value)
     return loaded.value
 
 

@@ -66,11 +66,6 @@ class Scope:
             self._renew(now)
         return self
 
-    def remember(self, key: Hashable, entry: Kept) -> None:
-        """Keeps *entry* for later reads in this scope, up to the configured number of values."""
-        if len(self.memo) < self.runtime.memo_entries:
-            self.memo[key] = entry
-
     def wrote(self, things: Sequence[str], versions: Sequence[str] | None) -> None:
         """Makes a write of this scope visible in it and in the scopes around it (M3).
 
@@ -104,8 +99,9 @@ class Scope:
             scope = scope.parent
 
     def _renew(self, now: float) -> None:
-        self.memo = {}
+        # Versions first, the memo after them: see Call.
         self.versions = self.runtime.versions_of_a_scope()
+        self.memo = {}
         self.expires = self._lifetime(now)
 
     def _lifetime(self, now: float) -> float:

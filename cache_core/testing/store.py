@@ -38,7 +38,7 @@ class FakeStore:
         self.entries: dict[str, tuple[bytes, float]] = {}
         self.log: list[RemoteOperation] = []
         self.down = False
-        self.before: Callable[[RemoteOperation], object] = lambda operation: None
+        self.before: Callable[[RemoteOperation], object] = lambda _: None
         self._clock = clock
         self._fresh = count(1)
 

@@ -145,7 +145,7 @@ def tell_of_ramps(story):
         "4. Turning one use case down and up, while the site runs. 20 cities, twice each."
     )
     largest = City.objects.order_by("-population").values_list("id", flat=True)[:20]
-    pages = [f"/city/{id}/" for id in largest]
+    pages = [f"/city/{city}/" for city in largest]
     for ramp, promise, kept in (
         (0, "off: never cached", lambda ratio: ratio == 0),
         (50, "on for about half of the cities, always the same", lambda ratio: 20 <= ratio <= 80),

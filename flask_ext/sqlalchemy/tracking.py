@@ -104,7 +104,6 @@ class Tracker:
             "after_flush": self._after_flush,
             "do_orm_execute": self._on_execute,
             "after_commit": self._after_commit,
-            "after_soft_rollback": self._after_soft_rollback,
             "after_transaction_end": self._after_transaction_end,
         }
         for name, listener in self._listeners.items():
@@ -209,10 +208,8 @@ class Tracker:
         for owner, batch in ledger.take().items():
             self._publish(owner, batch)
 
-    def _after_soft_rollback(self, session: Session, previous: SessionTransaction) -> None:
-        self._after_transaction_end(session, previous)
-
     def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
+        # Comes after every rollback, and alone when a session is closed with writes in it.
         ledger: Ledger | None = session.info.get(self)
         if ledger:
             ledger.drop(transaction)

@@ -283,6 +283,14 @@ def test_a_failing_cache_never_breaks_a_save(ada, caplog, monkeypatch):
     assert cache.stats()["failed_invalidations"] >= 2
 
 
+def test_an_unknown_database_never_breaks_anything(caplog):
+    """Whatever a signal says, telling of a write does not raise."""
+    failures = cache.transactions.failures
+    cache.transactions.wrote("nowhere", [("author_id", 1)])
+    assert cache.transactions.failures == failures + 1
+    assert "author_id 1" in caplog.text
+
+
 def test_wrong_settings_never_break_a_save(ada, caplog):
     """A cache that cannot even be built does not stop the project from writing."""
     with override_settings(CACHE_CORE={"NAMESPACE": "not one"}):

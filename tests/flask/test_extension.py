@@ -165,11 +165,15 @@ def test_a_handle_wins_over_the_running_app(cache, make_app):
 def test_a_request_inside_a_handles_block_is_for_its_own_app(cache, make_app, users):
     """A test client used inside a handle's block gets the entries of the app that it calls."""
     one, two = make_app("one"), make_app("two")
+    two.add_url_rule("/change", view_func=lambda: cache.invalidate("user_id", 7).value)
     with cache.for_app(one):
         assert users.get(7) == "Ada"
         users.rows[7] = "Grace"
         assert two.test_client().get("/user/7").text == "Grace"
+        assert two.test_client().get("/change").text == "ok"
         assert users.get(7) == "Ada"
+    numbers = [cache.for_app(app).stats()["invalidations"] for app in (one, two)]
+    assert numbers == [0, 1]
 
 
 def test_a_handle_may_be_entered_by_several_threads_and_twice(cache, app, users):

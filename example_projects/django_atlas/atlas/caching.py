@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from atlas.models import City, Country
-
 from django_ext import track
 
 track(City, key_type="city")
 # A city that moves to another country changes both.
 track(City, key_type="country", id="country")
-track(City, key_type="world", id=lambda city: "earth")
+track(City, key_type="world", id=lambda _: "earth")
 
 track(Country, key_type="country")
-track(Country, key_type="world", id=lambda country: "earth")
+track(Country, key_type="world", id=lambda _: "earth")

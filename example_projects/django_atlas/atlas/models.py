@@ -14,7 +14,7 @@ class Country(models.Model):
     population = models.BigIntegerField()
 
     class Meta:
-        ordering = ["name"]
+        ordering = ("name",)
         verbose_name_plural = "countries"
 
     def __str__(self):
@@ -31,7 +31,7 @@ class City(models.Model):
     timezone = models.CharField(max_length=40)
 
     class Meta:
-        ordering = ["name"]
+        ordering = ("name",)
         verbose_name_plural = "cities"
 
     def __str__(self):

@@ -5,11 +5,11 @@ The SQL is what one would write first: correct, and slow where a page needs all 
 
 from __future__ import annotations
 
-from atlas.models import City, Country
 from django.db import connection
 from django.db.models import F, Value
 from django.db.models.functions import ACos, Cos, Least, Radians, Sin
 
+from atlas.models import City, Country
 from django_ext import cache
 
 EARTH_RADIUS = 6371.0
@@ -40,7 +40,7 @@ ORDER BY place
 
 
 @cache.cached(key_type="world", id_arg="planet", use_case="World", ttl="10m")
-def world(planet="earth"):
+def world(planet="earth"):  # noqa: ARG001  # says what the table is about
     """Every country with the number, the inhabitants and the largest of its cities."""
     return rows(WORLD)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from atlas import views
 from django.urls import path
+
+from atlas import views
 
 urlpatterns = [
     path("", views.world, name="world"),

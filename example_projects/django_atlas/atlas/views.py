@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from atlas import queries
-from atlas.answers import measured
 from django.http import Http404
 from django.shortcuts import render
+
+from atlas import queries
+from atlas.answers import measured
 
 
 def page(request, template, answer, **context):
@@ -44,5 +45,5 @@ def city(request, id):
 def search(request):
     text = request.GET.get("q", "").strip()
     with measured() as answer:
-        cities = [queries.city(id) for id in queries.search(text)] if text else []
+        cities = [queries.city(one) for one in queries.search(text)] if text else []
     return page(request, "search.html", answer, text=text, cities=cities)

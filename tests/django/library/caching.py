@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_ext import cache, track
-from tests.django.library.models import Author, Book, Diary, Loan, Place, Shop
+from tests.django.library.models import Author, Book, Diary, Loan, Place, Shop, Stall
 
 track(Author, key_type="author_id")
 track("library.Book", key_type="book_id")
@@ -11,6 +11,7 @@ track(Book, key_type="author_id", id="author")
 track(Place, key_type="place_id")
 track(Shop, key_type="shop_id")
 track(Shop, key_type="city", id="city")
+track(Stall, key_type="stall_id")
 track(Loan, key_type="reader_id", id="reader")
 track(Loan, key_type="branch_id", id=lambda loan: loan.branch and [loan.branch, f"due{loan.due}"])
 track(Diary, key_type="author_id", id=lambda diary: diary.nothing)

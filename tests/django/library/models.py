@@ -46,6 +46,19 @@ class Bookshop(Shop):
     shelves = models.IntegerField(default=1)
 
 
+class Vendor(models.Model):
+    licence = models.CharField(max_length=20, primary_key=True)
+    fee = models.IntegerField(default=0)
+
+
+class Ground(models.Model):
+    plot = models.BigAutoField(primary_key=True)
+
+
+class Stall(Ground, Vendor):
+    """Has two parents, so its key is that of one of them only."""
+
+
 class Loan(models.Model):
     """Is part of two entities, of which neither is its own key."""
 

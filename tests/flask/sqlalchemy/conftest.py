@@ -78,7 +78,9 @@ class Line(Base):
 
 def make_engine(path):
     """A file, and a connection for each session: transactions as in production."""
-    engine = sa.create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    engine = sa.create_engine(
+        f"sqlite:///{path}", poolclass=NullPool, connect_args={"check_same_thread": False}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def connect(connection, _):

@@ -115,6 +115,15 @@ def test_a_row_that_is_deleted_unread(session, shop, log):
     assert log == ["{customer:1}", "{order:10}"]
 
 
+def test_a_row_that_is_deleted_with_a_deferred_owner(session, shop, log):
+    """What was never loaded is asked for before the row is gone."""
+    deferred = orm.defer(shop.Order.customer_id)
+    order = session.scalar(sa.select(shop.Order).filter_by(id=10).options(deferred))
+    session.delete(order)
+    session.commit()
+    assert log == ["{customer:1}", "{order:10}"]
+
+
 def test_rows_that_the_orm_deletes_along(session, shop, log):
     """Orders deleted with their customer are invalidated one by one."""
     session.delete(session.get(shop.Customer, 1))

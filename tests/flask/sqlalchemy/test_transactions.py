@@ -189,6 +189,19 @@ def test_a_first_statement_before_a_rolled_back_savepoint(session, shop, log):
     assert log == ["{uc:GetCustomer}"]
 
 
+def test_a_statement_that_never_began(session, shop, sessions, cache):
+    """A statement that was refused before any transaction leaves nothing open."""
+
+    def refuse(state):
+        raise PermissionError
+
+    sa.event.listen(sessions.class_, "do_orm_execute", refuse)
+    with pytest.raises(PermissionError):
+        session.execute(sa.update(shop.Customer).values(name="x"))
+    assert not session.in_transaction()
+    assert not cache._in_open_write()
+
+
 def test_one_session_after_another(shop, sessions, log):
     """Sessions do not see each other's buckets, also when both are open."""
     with sessions() as first, sessions() as second:

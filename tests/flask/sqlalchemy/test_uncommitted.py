@@ -273,6 +273,48 @@ def test_a_request_that_writes(flask_shop, sessions, shop):
     assert cache.for_app(app).stats()["use_cases"]["FlaskName"]["loads"] == 2
 
 
+def test_a_write_inside_another_app_is_seen_by_the_request(flask_shop, sessions, shop):
+    """The request goes past what it remembers, although the other app had a scope of its own."""
+    cache, (one, two) = flask_shop
+
+    @cache.cached(key_type="customer", id_arg="id", use_case="Own", ignore_args=["session"])
+    def own(id, session):
+        return session.get(shop.Customer, id).name
+
+    @one.get("/both")
+    def both():
+        with sessions() as session:
+            first = own(1, session)
+            with two.app_context(), cache.enable():
+                rename(session, shop, "never")
+            return f"{first} {own(1, session)}"
+
+    assert one.test_client().get("/both").text == "Ada never"
+    assert one.test_client().get("/1").text == "Ada"
+
+
+def test_an_async_view_that_writes_is_noticed_by_the_hooks(flask_shop, sessions, shop):
+    """The view runs on another thread than the hooks after it; its context comes back."""
+    cache, (app, _) = flask_shop
+    open_writes = []
+
+    @app.after_request
+    def note(response):
+        open_writes.append(cache._in_open_write())
+        return response
+
+    session = sessions()
+
+    @app.get("/async")
+    async def write():
+        rename(session, shop, "never")
+        return ""
+
+    app.test_client().get("/async")
+    session.close()
+    assert open_writes == [True]
+
+
 def test_a_session_left_open_does_not_spoil_the_next_request(flask_shop, sessions, shop):
     """A request that flushed and forgot its session: caching is off while it lives, and correct."""
     _, (app, _) = flask_shop

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "countries",
-                "ordering": ["name"],
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "cities",
-                "ordering": ["name"],
+                "ordering": ("name",),
             },
         ),
     ]
