@@ -27,15 +27,15 @@ class Watched:
 
 @pytest.fixture
 def watch(server, raw):
-    """Collects what is sent to the server in a ``with watch() as seen:`` block (MONITOR)."""
+    """Makes a block in which everything that is sent to the server is collected (MONITOR)."""
 
     @contextmanager
     def watching():
-        seen, client = Watched(), raw(server)
-        client.ping()
-        with client.monitor() as monitor:
+        seen, bystander = Watched(), raw(server)
+        bystander.ping()
+        with raw(server).monitor() as monitor:
             yield seen
-            client.echo(SENTINEL)
+            bystander.echo(SENTINEL)
             while SENTINEL not in (entry := monitor.next_command())["command"]:
                 inside = entry["client_type"] == "lua"
                 (seen.inside_scripts if inside else seen.commands).append(entry["command"])
@@ -99,18 +99,27 @@ def test_a_miss_of_a_new_entity_is_three_commands(warm, watch):
     assert seen.names == ["MGET", "EVALSHA", "SET"]
 
 
-def test_a_miss_of_an_invalidated_entry_is_two_commands(warm, watch):
+def test_a_miss_of_an_invalidated_entry_is_two_commands(warm, server, make_row, watch):
     """Its versions stand already, so nothing has to be created."""
+    other = make_row(server, warm.database)
+    warm.invalidate()
+    with watch() as seen:
+        assert other.read() == ("old", 1)
+    assert seen.names == ["MGET", "SET"]
+
+
+def test_an_invalid_local_entry_costs_one_more_question(warm, watch):
+    """The versions alone are asked for first; only then it is clear that the entry is needed."""
     warm.invalidate()
     with watch() as seen:
         assert warm.read() == ("old", 1)
-    assert seen.names == ["MGET", "SET"]
+    assert seen.names == ["MGET", "MGET", "SET"]
 
 
 @pytest.mark.parametrize("number", [1, 30, 1000])
 def test_invalidating_many_entities_is_one_command(warm, watch, number):
     """However many entities there are, they go in one script call."""
-    entities = [("row", each) for each in range(number)]
+    entities = [("row", each) for each in range(1, number + 1)]
     with watch() as seen:
         if warm._loop is None:
             delivery = warm.cache.invalidate_many(entities)

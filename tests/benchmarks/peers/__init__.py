@@ -44,7 +44,8 @@ class Order:
 
     Args:
         loader: What is cached.
-        url: Where Redis is; empty for contenders that need none.
+        url: Where Redis is; empty where there is none. The same throughout a process, because some
+            packages can be configured once only.
         lock: Whether processes shall wait for each other's loads, where a package offers that.
     """
 

@@ -1,0 +1,154 @@
+"""Invalidating one entity, by how many entries hang on it."""
+
+from __future__ import annotations
+
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.machine import note
+from tests.benchmarks.peers import REMOTE, Order, Peer, entries, make_all
+from tests.benchmarks.peers.by_hand import GET
+from tests.benchmarks.peers.own import CORE, CORE_JSON
+from tests.benchmarks.report import time
+from tests.benchmarks.subject import Loader
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+
+    from tests.benchmarks.bench import Bench
+    from tests.benchmarks.timing import Sample
+
+FEW, MANY = 1, 10_000
+BYSTANDERS = 2_000
+"""Entries of other entities, which an invalidation must not touch."""
+
+
+def run(bench: Bench) -> None:
+    """Shows that ours is flat, then what all contenders take."""
+    with bench.pinned():
+        _flatness(bench)
+    with bench.pinned():
+        _peers(bench)
+
+
+def _flatness(bench: Bench) -> None:
+    """One, 100 and 10 000 entries under an entity, in one race."""
+    loader = Loader()
+    own = next(e for e in entries(REMOTE, is_async=False) if e.name == CORE).make(
+        Order(loader, bench.url)
+    )
+    assert own.invalidate is not None
+    races: dict[str, Sample] = {}
+    for id, size in enumerate((FEW, 100, MANY), start=1):
+        _fill(own, id, size)
+        races[f"{size} entries"] = _invalidations(own.invalidate, id)
+    races[f"{GET.split()[0]} SET"] = _sets(bench)
+    title = "Invalidating one entity (one round trip; to a SET of a small value)"
+    result = bench.effort.race(title, races, baseline=f"{GET.split()[0]} SET")
+    bench.report.race(result)
+    growth = result.ratio(f"{MANY} entries", f"{FEW} entries")
+    bench.report.at_most(f"invalidation, {MANY} entries to 1", 1.2, growth, "x")
+    before = loader.runs
+    _fill(own, 3, MANY)
+    bench.report.exactly("entries loaded anew after it", MANY, loader.runs - before, "")
+    commands = bench.round_trips(lambda: own.invalidate and own.invalidate(3))
+    # Commands that a script executes count too, but they are no round trips.
+    trips = {name: calls for name, calls in commands.items() if name in {"evalsha", "eval"}}
+    rows = [[name, calls] for name, calls in commands.items()]
+    bench.report.table("INFO commandstats after one invalidation", ["", "calls"], rows)
+    bench.report.exactly("round trips of an invalidation", 1, sum(trips.values()), "")
+    own.close()
+
+
+def _peers(bench: Bench) -> None:
+    sizes = (FEW, 100, 1_000 if bench.quick else MANY)
+    rows = []
+    threads = make_all(REMOTE, is_async=False, url=bench.url)
+    for name, peer in threads.items():
+        if peer.invalidate is not None and name != CORE_JSON:
+            rows.append([name, *_medians(peer, sizes, lambda _, read: read())])
+        peer.close()
+    peers = make_all(REMOTE, is_async=True, url=bench.url)
+    with bench.loop(*peers.values()) as loop:
+        for name, peer in peers.items():
+            if peer.invalidate is not None:
+                rows.append([f"{name}, async", *_amedians(loop, peer, sizes)])
+    title = f"Invalidating with {BYSTANDERS} other entries present, filled anew each time"
+    bench.report.table(title, ["", *(f"n={size}" for size in sizes)], rows)
+
+
+def _medians(peer: Peer, sizes: tuple[int, ...], _: object) -> list[str]:
+    assert peer.invalidate is not None
+    for id in range(100, 100 + BYSTANDERS):
+        _fill(peer, id, 1)
+    found = []
+    for id, size in enumerate(sizes, start=1):
+        seconds = []
+        for _ in range(_rounds(size)):
+            _fill(peer, id, size)
+            started = perf_counter()
+            peer.invalidate(id)
+            seconds.append(perf_counter() - started)
+        found.append(time(median(seconds)))
+    return found
+
+
+def _amedians(loop: AbstractEventLoop, peer: Peer, sizes: tuple[int, ...]) -> list[str]:
+    async def measure() -> list[str]:
+        assert peer.invalidate is not None
+        for id in range(100, 100 + BYSTANDERS):
+            await _afill(peer, id, 1)
+        found = []
+        for id, size in enumerate(sizes, start=1):
+            seconds = []
+            for _ in range(_rounds(size)):
+                await _afill(peer, id, size)
+                started = perf_counter()
+                await peer.invalidate(id)
+                seconds.append(perf_counter() - started)
+            found.append(time(median(seconds)))
+        return found
+
+    return loop.run_until_complete(measure())
+
+
+def _rounds(size: int) -> int:
+    return 15 if size <= 100 else 3
+
+
+def _fill(peer: Peer, id: int, size: int) -> None:
+    with peer.request():
+        for page in range(size):
+            peer.call(id, "en", page)
+
+
+async def _afill(peer: Peer, id: int, size: int) -> None:
+    with peer.request():
+        for page in range(size):
+            await peer.call(id, "en", page)
+
+
+def _invalidations(invalidate: Callable[[int], object], id: int) -> Sample:
+    def sample(repeats: int) -> float:
+        started = perf_counter()
+        for _ in range(repeats):
+            invalidate(id)
+        return perf_counter() - started
+
+    return sample
+
+
+def _sets(bench: Bench) -> Sample:
+    import redis
+
+    client = redis.Redis.from_url(bench.url)
+
+    def sample(repeats: int) -> float:
+        started = perf_counter()
+        for _ in range(repeats):
+            client.set("bench:small", b"1", px=3_600_000)
+        return perf_counter() - started
+
+    return sample
