@@ -50,9 +50,9 @@ $(BENCH_SETUP): $(SETUP) tests/benchmarks/requirements.txt
 	@$(RUN) -m pip --python $(BENCH)/bin/python install -qq --editable '.[all]' -r tests/benchmarks/requirements.txt
 	@touch $@
 
-docs-check: $(SETUP)  ## run the code in README.md and docs/, check every relative link
+docs-check: $(SETUP)  ## run the code in README.md and docs/, check links and that nothing is left out
 	@tests/tools/redis.sh
-	$(RUN) -m pytest tests/test_docs.py $(ARGS)
+	$(RUN) -m pytest tests/test_docs.py tests/test_docs_complete.py $(ARGS)
 
 clean:  ## remove environments, caches and everything else that can be made again
 	rm -rf $(VENV) .tools .demo build dist htmlcov .coverage coverage.xml

@@ -18,7 +18,7 @@ from cache_core.cached import Cached, CachedFunction
 from cache_core.clock import Clock, SystemClock
 from cache_core.errors import DeclarationError, did_you_mean
 from cache_core.keys.binding import Binding
-from cache_core.keys.key import ROOT, Entity, Key, slot_thing, use_case_thing
+from cache_core.keys.key import ROOT, Entity, Key, slot_thing, type_thing, use_case_thing
 from cache_core.keys.usecase import Registry, UseCase
 from cache_core.observe.stats import report
 from cache_core.policy.policy import Effective, Policy
@@ -261,6 +261,18 @@ class Cache:
     async def ainvalidate_many(self, entities: Entities, *, buffer_ms: int = 0) -> Delivery:
         """As ``invalidate_many``, for asyncio."""
         return await self._ainvalidate(_things(entities), buffer_ms)
+
+    def invalidate_type(self, key_type: str) -> Delivery:
+        """Invalidates every entry of every entity of a type, as after a write of unknown extent.
+
+        Raises:
+            DeclarationError: The key type is empty or reserved.
+        """
+        return self._invalidate([type_thing(key_type)])
+
+    async def ainvalidate_type(self, key_type: str) -> Delivery:
+        """As ``invalidate_type``, for asyncio."""
+        return await self._ainvalidate([type_thing(key_type)])
 
     def invalidate_use_case(self, use_case: str) -> Delivery:
         """Invalidates every entry of a use case.

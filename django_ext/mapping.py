@@ -109,7 +109,7 @@ class Mapping:
     def unknown(self) -> set[Written]:
         """Logs the error that is being handled; every entity of the key type is to be invalidated."""
         logger.exception(  # noqa: LOG004  # called where the error is handled
-            "%r cannot tell which entity was written; every use case of this key type is invalidated",
+            "%r cannot tell which entity was written; every entity of this key type is invalidated",
             self,
         )
         return {(self.key_type, EVERY)}

@@ -150,9 +150,8 @@ class Transactions:
         known = [entity for entity in written if entity[0] not in unknown]
         if known:
             self._cache.invalidate_many(known)
-        for use_case in self._cache.use_cases():
-            if use_case.key_type in unknown:
-                self._cache.invalidate_use_case(use_case.name)
+        for key_type in sorted(unknown):
+            self._cache.invalidate_type(key_type)
 
     def _failed(self, written: frozenset[Written]) -> None:
         with self._lock:

@@ -10,7 +10,15 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
-from cache_core.keys.key import LONGEST, ROOT, SLOTS, Entity, name_text, use_case_thing
+from cache_core.keys.key import (
+    LONGEST,
+    ROOT,
+    SLOTS,
+    Entity,
+    name_text,
+    type_thing,
+    use_case_thing,
+)
 from cache_core.keys.text import component_text, escape, id_text
 
 if TYPE_CHECKING:
@@ -45,12 +53,14 @@ class Identities:
     def __init__(self, use_case: UseCase, binding: Binding) -> None:
         thing = use_case_thing(use_case.name)
         self._binding = binding
-        self._declared = (ROOT, thing)
+        self._declared: tuple[str, ...] = (ROOT, thing)
         self._slots = f"{thing}/s:"
         self._tail = f"#{name_text(use_case.name)}"
         self._entity = None
         if use_case.key_type is not None:
             self._entity = Entity(use_case.key_type, "").thing[:-1]
+            if use_case.tracked:
+                self._declared = (ROOT, thing, type_thing(use_case.key_type))
         self._heads = tuple([f"{name_text(name)}=" for name in binding.arg_names])
         self._tracked = use_case.tracked
 

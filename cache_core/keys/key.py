@@ -100,12 +100,26 @@ def slot_thing(name: str, slot: int) -> str:
     return f"{use_case_thing(name)}/s:{slot}"
 
 
+def type_thing(key_type: str) -> str:
+    """The tail of the version key of all entities of a type: ``{user_id:*}``.
+
+    No entity is called so: a star in an id is escaped.
+
+    Raises:
+        DeclarationError: The key type is empty or reserved.
+    """
+    check_key_type(key_type)
+    return f"{{{name_text(key_type)}:*}}"
+
+
 def is_coarse(thing: str) -> bool:
-    """Whether *thing* is the root or a whole use case.
+    """Whether *thing* is the root, a whole use case or a whole type of entity.
 
     Its version does not expire: that would empty a whole use case at once.
     """
-    return thing == ROOT or (thing.startswith(f"{{{USE_CASE_TYPE}:") and thing.endswith("}"))
+    if thing.endswith("*}"):
+        return True
+    return thing.startswith(f"{{{USE_CASE_TYPE}:") and thing.endswith("}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ def _find(call: Call) -> Steps[Kept | None]:
     wanted = call.storage if call.remote_off is None and call.kept is None else None
     if runtime.remote is not None and (unknown or wanted):
         if runtime.pending:
-            yield from deliver_pending(runtime)
+            yield from deliver_pending(runtime, call.started)
         fetched: Fetched = yield Fetch(unknown, wanted)
         call.data = fetched.entry
         absent = versions.learn(unknown, fetched.versions)

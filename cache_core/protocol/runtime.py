@@ -214,7 +214,7 @@ class Runtime:
     def deliver(self) -> None:
         """Tries once more to deliver what waits; logs what does not arrive."""
         try:
-            run(self, deliver_pending(self))
+            run(self, deliver_pending(self, self.clock.monotonic()))
         except RemoteError as error:
             logger.error(
                 "%d invalidations could not be delivered before the end (%s); other processes may "

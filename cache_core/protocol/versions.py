@@ -17,6 +17,7 @@ from typing import Protocol
 
 from cache_core.keys.key import is_coarse
 
+NEVER = float("inf")
 MARK = "!"
 PENDING = MARK + "pending"
 
@@ -64,14 +65,16 @@ class VersionTable:
         self.token: object = object()
         self._known: dict[str, str] = {}
         self._held: dict[str, float] = {}
+        self._next_release = NEVER
         self._limit = limit
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer or a signal handler that runs under it may call a cached function.
+        self._lock = threading.RLock()
         # A counter serves here, and only here: it cannot restart while the table lives.
         self._fresh = map(str, count(1))
 
     def missing(self, things: Sequence[str], now: float) -> tuple[str, ...]:
         """Nothing: what has no version yet gets one when it is stamped."""
-        if self._held:
+        if now >= self._next_release:
             self._release(now)
         return ()
 
@@ -88,26 +91,30 @@ class VersionTable:
         """Nothing to learn: the table is the authority."""
         return []
 
-    def bump(self, things: Sequence[str], held_until: float | None = None) -> None:
+    def bump(self, things: Sequence[str], held_until: float = 0.0) -> None:
         """Gives each thing a fresh version.
 
         Args:
             things: What to invalidate.
-            held_until: Monotonic time until which readers go past the cache, None for no such time.
+            held_until: Monotonic time until which readers go past the cache, 0 for no such time.
                 A hold is never shortened by a later bump.
         """
         with self._lock:
             for thing in things:
-                until = max(self._held.get(thing, 0.0), held_until or 0.0)
+                until = max(self._held.get(thing, 0.0), held_until)
                 if until:
                     self._held[thing] = until
-                self._known[thing] = (MARK if until else "") + next(self._fresh)
+                    self._next_release = min(self._next_release, until)
+                    self._known[thing] = MARK + next(self._fresh)
+                else:
+                    # Whoever reads it next makes its version; most of what is written never is.
+                    self._known.pop(thing, None)
             # After the versions: whoever sees the new token must see them too.
             self.token = object()
 
     def after_fork(self) -> None:
         """A child starts with a lock that no vanished thread holds."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -129,7 +136,8 @@ class VersionTable:
         with self._lock:
             for thing in [thing for thing, until in self._held.items() if until <= now]:
                 del self._held[thing]
-                self._known[thing] = next(self._fresh)
+                self._known.pop(thing, None)
+            self._next_release = min(self._held.values(), default=NEVER)
             self.token = object()
 
 

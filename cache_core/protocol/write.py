@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from enum import Enum
+from math import ceil
 from typing import TYPE_CHECKING
 
-from cache_core.errors import RemoteError
 from cache_core.events import Invalidated, Layer, LayerFailed
 from cache_core.keys.key import ROOT, is_coarse
 from cache_core.protocol.operations import Bump, Steps
@@ -34,6 +34,10 @@ class Delivery(str, Enum):
     QUEUED = "queued"
 
 
+BATCH = 1_000
+"""Most things that one operation bumps: more would hold up everybody else at the store."""
+
+
 class Pending:
     """Invalidations that the store has not acknowledged; bounded, nothing is ever dropped.
 
@@ -44,14 +48,22 @@ class Pending:
 
     def __init__(self, limit: int = 10_000) -> None:
         self._things: dict[str, int] = {}
+        self._held_until = 0.0
         self._ticket = 0
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
-    def add(self, things: Sequence[str]) -> None:
-        """Remembers *things* until they are settled."""
+    def add(self, things: Sequence[str], held_until: float = 0.0) -> None:
+        """Remembers *things* until they are settled.
+
+        Args:
+            things: What was invalidated.
+            held_until: Monotonic time until which readers go past the cache. One time stands for
+                all that waits, the latest: a hold that is too long costs loads and nothing else.
+        """
         with self._lock:
             self._ticket += 1
+            self._held_until = max(self._held_until, held_until)
             self._things.update(dict.fromkeys(things, self._ticket))
             if len(self._things) > self._limit:
                 self._things = {ROOT: self._ticket}
@@ -60,6 +72,10 @@ class Pending:
         """What waits now, and the ticket to settle it with."""
         with self._lock:
             return tuple(self._things), self._ticket
+
+    def hold_ms(self, now: float) -> int:
+        """For how many milliseconds from the monotonic time *now* readers go past the cache."""
+        return max(0, ceil((self._held_until - now) * 1000))
 
     def settle(self, things: Sequence[str], ticket: int) -> None:
         """Forgets *things*, which the store has acknowledged.
@@ -76,7 +92,7 @@ class Pending:
 
     def after_fork(self) -> None:
         """A child starts with a free lock; what waits is delivered by both, which is harmless."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 def invalidate(
@@ -91,21 +107,34 @@ def invalidate(
         hold_ms: For this long after now readers go past the cache (T5), in milliseconds.
         now: Monotonic seconds.
     """
-    versions: list[str] | None = []
-    if runtime.remote is None:
-        runtime.table.bump(things, now + hold_ms / 1000 if hold_ms else None)
-    else:
-        versions = yield from _deliver(runtime, things, hold_ms)
-    if scope is not None:
-        scope.wrote(things, versions)
+    held_until = now + hold_ms / 1000 if hold_ms else 0.0
+    versions: list[str] | None = None
+    try:
+        if runtime.remote is None:
+            runtime.table.bump(things, held_until)
+            versions = []
+        else:
+            versions = yield from _bump(runtime, things, hold_ms)
+    except Exception as error:  # noqa: BLE001 - what was committed must not be undone by this
+        runtime.hooks.send(LayerFailed(None, Layer.REMOTE, "invalidate", error))
+    finally:
+        # Also when the caller was cancelled: the write happened, whoever waits for us or not.
+        if versions is None:
+            runtime.pending.add(things, held_until)
+        if scope is not None:
+            scope.wrote(things, versions)
     delivery = Delivery.QUEUED if versions is None else Delivery.OK
     runtime.invalidated(len(things))
     runtime.hooks.send(Invalidated(tuple(things), delivered=delivery is Delivery.OK))
     return delivery
 
 
-def deliver_pending(runtime: Runtime) -> Steps[None]:
+def deliver_pending(runtime: Runtime, now: float) -> Steps[None]:
     """Delivers what waits, before anything of the store is believed.
+
+    Args:
+        runtime: The configured cache.
+        now: Monotonic seconds.
 
     Raises:
         RemoteError: The store does still not acknowledge.
@@ -113,18 +142,9 @@ def deliver_pending(runtime: Runtime) -> Steps[None]:
     if not runtime.pending:
         return
     things, ticket = runtime.pending.waiting()
-    yield from _bump(runtime, things, 0)
+    yield from _bump(runtime, things, runtime.pending.hold_ms(now))
     runtime.pending.settle(things, ticket)
     runtime.hooks.send(Invalidated(things, delivered=True))
-
-
-def _deliver(runtime: Runtime, things: Sequence[str], hold_ms: int) -> Steps[list[str] | None]:
-    try:
-        return (yield from _bump(runtime, things, hold_ms))
-    except RemoteError as error:
-        runtime.pending.add(things)
-        runtime.hooks.send(LayerFailed(None, Layer.REMOTE, "invalidate", error))
-        return None
 
 
 def _bump(runtime: Runtime, things: Sequence[str], hold_ms: int) -> Steps[list[str]]:
@@ -133,6 +153,7 @@ def _bump(runtime: Runtime, things: Sequence[str], hold_ms: int) -> Steps[list[s
     coarse = tuple([thing for thing in things if is_coarse(thing)])
     fine = tuple([thing for thing in things if not is_coarse(thing)])
     for part, ttl_ms in ((coarse, None), (fine, runtime.version_ttl_ms)):
-        if part:
-            fresh.update(zip(part, (yield Bump(part, ttl_ms, hold_ms))))
+        for begin in range(0, len(part), BATCH):
+            batch = part[begin : begin + BATCH]
+            fresh.update(zip(batch, (yield Bump(batch, ttl_ms, hold_ms))))
     return [fresh[thing] for thing in things]

@@ -51,7 +51,7 @@ def track(
     Rows that are added, changed or deleted through a session invalidate the entity that they belong
     to, and the one that they belonged to before. Statements for many rows (``update(Model)``,
     ``delete(Model)``, ``query.update()``, also of Core) invalidate by the ids in their parameters;
-    where these do not tell, every use case with this key type. From the first write of a transaction
+    where these do not tell, every entity of this key type. From the first write of a transaction
     until its end, the code that writes goes past the cache.
 
     Not noticed: ``bulk_save_objects`` and its kin, ``session.connection().execute()``, rows that the
@@ -140,8 +140,8 @@ class Tracker:
                 except Exception:  # noqa: BLE001  # the user's transaction must go on
                     # Nothing may be lost either: take them all.
                     logger.exception(
-                        "The %s of a changed %s could not be told; every use case with this key "
-                        "type is invalidated instead",
+                        "The %s of a changed %s could not be told; every entity of this key type "
+                        "is invalidated instead",
                         rule.key_type,
                         type(instance).__name__,
                     )
@@ -258,6 +258,5 @@ def _named(rule: Rule, statement: UpdateBase, state: ORMExecuteState) -> list[An
 def _invalidate(cache: Cache, batch: Batch) -> None:
     if batch.entities:
         cache.invalidate_many(sorted(batch.entities))
-    for use_case in cache.use_cases():
-        if use_case.tracked and use_case.key_type in batch.key_types:
-            cache.invalidate_use_case(use_case.name)
+    for key_type in sorted(batch.key_types):
+        cache.invalidate_type(key_type)

@@ -6,11 +6,9 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.machine import note
-from tests.benchmarks.peers import REMOTE, Order, Peer, entries, make_all
-from tests.benchmarks.peers.by_hand import GET
-from tests.benchmarks.peers.own import CORE, CORE_JSON
-from tests.benchmarks.report import time
+from tests.benchmarks.peers import REMOTE, Order, Peer, make_all
+from tests.benchmarks.peers.own import CORE_JSON, remote
+from tests.benchmarks.report import shown
 from tests.benchmarks.subject import Loader
 
 if TYPE_CHECKING:
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.timing import Sample
 
 FEW, MANY = 1, 10_000
+SET = "redis-py SET"
 BYSTANDERS = 2_000
 """Entries of other entities, which an invalidation must not touch."""
 
@@ -36,24 +35,23 @@ def run(bench: Bench) -> None:
 def _flatness(bench: Bench) -> None:
     """One, 100 and 10 000 entries under an entity, in one race."""
     loader = Loader()
-    own = next(e for e in entries(REMOTE, is_async=False) if e.name == CORE).make(
-        Order(loader, bench.url)
-    )
-    assert own.invalidate is not None
+    own = remote(Order(loader, bench.url))
+    invalidate = own.invalidate
+    assert invalidate is not None
     races: dict[str, Sample] = {}
-    for id, size in enumerate((FEW, 100, MANY), start=1):
-        _fill(own, id, size)
-        races[f"{size} entries"] = _invalidations(own.invalidate, id)
-    races[f"{GET.split()[0]} SET"] = _sets(bench)
+    for user, size in enumerate((FEW, 100, MANY), start=1):
+        _fill(own, user, size)
+        races[f"{size} entries"] = _invalidations(invalidate, user)
+    races[SET] = _sets(bench)
     title = "Invalidating one entity (one round trip; to a SET of a small value)"
-    result = bench.effort.race(title, races, baseline=f"{GET.split()[0]} SET")
+    result = bench.effort.race(title, races, baseline=SET)
     bench.report.race(result)
     growth = result.ratio(f"{MANY} entries", f"{FEW} entries")
     bench.report.at_most(f"invalidation, {MANY} entries to 1", 1.2, growth, "x")
     before = loader.runs
     _fill(own, 3, MANY)
     bench.report.exactly("entries loaded anew after it", MANY, loader.runs - before, "")
-    commands = bench.round_trips(lambda: own.invalidate and own.invalidate(3))
+    commands = bench.round_trips(lambda: invalidate(3))
     # Commands that a script executes count too, but they are no round trips.
     trips = {name: calls for name, calls in commands.items() if name in {"evalsha", "eval"}}
     rows = [[name, calls] for name, calls in commands.items()]
@@ -68,7 +66,7 @@ def _peers(bench: Bench) -> None:
     threads = make_all(REMOTE, is_async=False, url=bench.url)
     for name, peer in threads.items():
         if peer.invalidate is not None and name != CORE_JSON:
-            rows.append([name, *_medians(peer, sizes, lambda _, read: read())])
+            rows.append([name, *_medians(peer, sizes)])
         peer.close()
     peers = make_all(REMOTE, is_async=True, url=bench.url)
     with bench.loop(*peers.values()) as loop:
@@ -79,36 +77,36 @@ def _peers(bench: Bench) -> None:
     bench.report.table(title, ["", *(f"n={size}" for size in sizes)], rows)
 
 
-def _medians(peer: Peer, sizes: tuple[int, ...], _: object) -> list[str]:
+def _medians(peer: Peer, sizes: tuple[int, ...]) -> list[str]:
     assert peer.invalidate is not None
-    for id in range(100, 100 + BYSTANDERS):
-        _fill(peer, id, 1)
+    for user in range(100, 100 + BYSTANDERS):
+        _fill(peer, user, 1)
     found = []
-    for id, size in enumerate(sizes, start=1):
+    for user, size in enumerate(sizes, start=1):
         seconds = []
         for _ in range(_rounds(size)):
-            _fill(peer, id, size)
+            _fill(peer, user, size)
             started = perf_counter()
-            peer.invalidate(id)
+            peer.invalidate(user)
             seconds.append(perf_counter() - started)
-        found.append(time(median(seconds)))
+        found.append(shown(median(seconds)))
     return found
 
 
 def _amedians(loop: AbstractEventLoop, peer: Peer, sizes: tuple[int, ...]) -> list[str]:
     async def measure() -> list[str]:
         assert peer.invalidate is not None
-        for id in range(100, 100 + BYSTANDERS):
-            await _afill(peer, id, 1)
+        for user in range(100, 100 + BYSTANDERS):
+            await _afill(peer, user, 1)
         found = []
-        for id, size in enumerate(sizes, start=1):
+        for user, size in enumerate(sizes, start=1):
             seconds = []
             for _ in range(_rounds(size)):
-                await _afill(peer, id, size)
+                await _afill(peer, user, size)
                 started = perf_counter()
-                await peer.invalidate(id)
+                await peer.invalidate(user)
                 seconds.append(perf_counter() - started)
-            found.append(time(median(seconds)))
+            found.append(shown(median(seconds)))
         return found
 
     return loop.run_until_complete(measure())
@@ -118,23 +116,23 @@ def _rounds(size: int) -> int:
     return 15 if size <= 100 else 3
 
 
-def _fill(peer: Peer, id: int, size: int) -> None:
+def _fill(peer: Peer, user: int, size: int) -> None:
     with peer.request():
         for page in range(size):
-            peer.call(id, "en", page)
+            peer.call(user, "en", page)
 
 
-async def _afill(peer: Peer, id: int, size: int) -> None:
+async def _afill(peer: Peer, user: int, size: int) -> None:
     with peer.request():
         for page in range(size):
-            await peer.call(id, "en", page)
+            await peer.call(user, "en", page)
 
 
-def _invalidations(invalidate: Callable[[int], object], id: int) -> Sample:
+def _invalidations(invalidate: Callable[[int], object], user: int) -> Sample:
     def sample(repeats: int) -> float:
         started = perf_counter()
         for _ in range(repeats):
-            invalidate(id)
+            invalidate(user)
         return perf_counter() - started
 
     return sample

@@ -29,7 +29,7 @@ def _threads(bench: Bench) -> None:
     races = {name: samples.first_reads(peer) for name, peer in peers.items()}
     races[f"{CORE}, read again"] = samples.repeated_reads(own)
     title = "Local hit: a request reads 256 entities"
-    result = bench.effort.race(title, races, batch=256)
+    result = bench.effort.race(title, races, batch=256, baseline=LRU)
     bench.report.race(result)
     bench.report.at_most("local hit", 4.5, result.ratio(CORE, LRU), "x lru_cache")
 
@@ -42,7 +42,7 @@ def _keywords(bench: Bench) -> None:
     peers = make_all(LOCAL, is_async=False, url=bench.url)
     races = {n: samples.keyword_reads(p) for n, p in peers.items() if n != NO_KEYWORDS}
     title = "Local hit, arguments by keyword: f(id, lang=..., page=...)"
-    result = bench.effort.race(title, races, batch=256)
+    result = bench.effort.race(title, races, batch=256, baseline=LRU)
     bench.report.race(result)
     bench.report.at_most(
         "local hit by keyword", 1.6, result.ratio(CORE, LRU), "x lru_cache by keyword"
@@ -56,7 +56,7 @@ def _asyncio(bench: Bench) -> None:
         races = {LRU: samples.first_reads(lru)}
         races |= {name: samples.on_loop(loop, peer) for name, peer in peers.items()}
         title = "Local hit of a coroutine function: a request reads 256 entities"
-        result = bench.effort.race(title, races, batch=256)
+        result = bench.effort.race(title, races, batch=256, baseline=LRU)
     bench.report.race(result)
     bench.report.at_most("local hit, async", 5.5, result.ratio(CORE, LRU), "x lru_cache")
 
@@ -84,4 +84,6 @@ def run_disabled(bench: Bench) -> None:
     more = result.difference(CORE) * 1e9
     amore = result.difference(f"{CORE}, async", "bare coroutine") * 1e9
     bench.report.at_most("disabled call, over the bare function", 50, more, "ns")
-    bench.report.table("", ["", "over bare"], [[CORE, f"{more:.0f} ns"], ["async", f"{amore:.0f} ns"]])
+    bench.report.table(
+        "", ["", "over bare"], [[CORE, f"{more:.0f} ns"], ["async", f"{amore:.0f} ns"]]
+    )

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.peers import LOCAL, REMOTE, Peer, make_all
-from tests.benchmarks.peers.by_hand import GET
+from tests.benchmarks.peers.by_hand import GET, LRU
 from tests.benchmarks.peers.own import CORE
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def run(bench: Bench) -> None:
     peers = make_all(LOCAL, is_async=False, url=bench.url)
     title = "Miss, local: every call is for an entity that was never read"
     races = {name: _new_reads(peer) for name, peer in peers.items()}
-    bench.report.race(bench.effort.race(title, races, batch=BATCH))
+    bench.report.race(bench.effort.race(title, races, batch=BATCH, baseline=LRU))
     if bench.server is not None:
         _remote(bench)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.benchmarks import samples
 from tests.benchmarks.peers import REMOTE, make_all
 from tests.benchmarks.peers.by_hand import AGET, GET
-from tests.benchmarks.peers.own import BOTH, CORE, cached
+from tests.benchmarks.peers.own import BOTH, CORE, SECRETS, cached
 from tests.benchmarks.subject import IDS, Loader
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def run(bench: Bench) -> None:
 def _threads(bench: Bench) -> None:
     peers = make_all(REMOTE, is_async=False, url=bench.url)
     races = {name: samples.first_reads(peer) for name, peer in peers.items()}
-    title = "Remote hit: a request reads 256 entities, each in Redis (client and server on one core)"
+    title = (
+        "Remote hit: a request reads 256 entities, each in Redis (client and server on one core)"
+    )
     result = bench.effort.race(title, races, batch=len(IDS), baseline=GET)
     bench.report.race(result)
     bench.report.at_most("remote hit", 1.25, result.ratio(CORE), f"x {GET}")
@@ -49,7 +51,7 @@ def run_revalidation(bench: Bench) -> None:
     with bench.pinned():
         by_hand = make_all(REMOTE, is_async=False, url=bench.url)[GET]
         function = Loader().function()
-        _, own = cached(function, BOTH, redis=bench.url, secrets=("bench",))
+        _, own = cached(function, BOTH, redis=bench.url, secrets=SECRETS)
         races = {GET: samples.first_reads(by_hand), CORE: samples.first_reads(own)}
         title = "Local hit that a new request checks by one MGET of versions"
         bench.report.race(bench.effort.race(title, races, batch=len(IDS)))

@@ -49,12 +49,10 @@ class Report:
         """Prints the times of *result*, quickest first; the baseline's ratio is 1.00."""
         names = sorted(result.seconds, key=result.median)
         figures = [(result.median(n), result.best(n), result.ratio(n)) for n in names]
-        rows = [[n, time(m), time(b), f"{r:.2f} x"] for n, (m, b, r) in zip(names, figures)]
+        rows = [[n, shown(m), shown(b), f"{r:.2f} x"] for n, (m, b, r) in zip(names, figures)]
         _print(result.title, ["", "median", "best", f"to {result.baseline}"], rows)
         data = {n: dict(zip(("median", "best", "ratio"), f)) for n, f in zip(names, figures)}
-        self._races.append(
-            {"title": result.title, "baseline": result.baseline, "contenders": data}
-        )
+        self._races.append({"title": result.title, "baseline": result.baseline, "contenders": data})
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Prints figures that are no race."""
@@ -64,11 +62,9 @@ class Report:
 
     def at_most(self, name: str, limit: float, measured: float, unit: str) -> None:
         """Notes a target: *measured* shall not be above *limit*."""
-        shown = "{:.0f} {}" if unit == "ns" else "{:.2f} {}"
+        text = "{:.0f} {}" if unit == "ns" else "{:.2f} {}"
         self._targets.append(
-            Target(
-                name, f"<= {limit:g} {unit}", shown.format(measured, unit), measured <= limit
-            )
+            Target(name, f"<= {limit:g} {unit}", text.format(measured, unit), measured <= limit)
         )
 
     def exactly(self, name: str, promised: float, measured: float, unit: str) -> None:
@@ -93,11 +89,15 @@ class Report:
         path.write_text(json.dumps(data, indent=2) + "\n")
 
 
-def time(seconds: float) -> str:
+def shown(seconds: float) -> str:
     """*seconds* with a unit that fits."""
     for unit, size in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
         if seconds < 1000 * size:
-            return f"{seconds / size:.3g} {unit}" if seconds < 100 * size else f"{seconds / size:.0f} {unit}"
+            return (
+                f"{seconds / size:.3g} {unit}"
+                if seconds < 100 * size
+                else f"{seconds / size:.0f} {unit}"
+            )
     return f"{seconds:.2f} s"
 
 

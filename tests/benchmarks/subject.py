@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from itertools import count
-
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -298,11 +298,11 @@ def test_wrong_settings_never_break_a_save(ada, caplog):
     assert "CACHE_CORE['NAMESPACE']" in caplog.text
 
 
-def test_an_unknown_id_invalidates_the_use_cases_of_its_type(ada, invalidated):
-    """EVERY stands for all ids: the use cases of the key type go, others stay."""
+def test_an_unknown_id_invalidates_its_whole_type(ada, invalidated):
+    """EVERY stands for all ids: every entity of the key type goes, others stay."""
     cache.transactions.invalidate([("author_id", EVERY), ("author_id", 7), ("place_id", 1)])
     taken = invalidated.take()
-    assert {"uc:GetAuthor", "place_id:1"} <= taken
+    assert {"author_id:*", "place_id:1"} <= taken
     assert "author_id:7" not in taken
 
 

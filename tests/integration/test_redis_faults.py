@@ -368,10 +368,9 @@ def test_a_crafted_pickle_is_not_loaded(remote_only, tmp_path):
     row, key, client = remote_only()
     Bomb.path = str(tmp_path / "exploded")
     bomb, data = pickle.dumps(Bomb()), client.get(key)
-    payload = len(data) - 32 - len(pickle.dumps("old", 5))
-    size = len(bomb).to_bytes(4, "big")
-    crafted = data[:35] + size + data[39:payload] + bomb + data[-32:]
-    for forged in (bomb, data[:payload] + bomb + data[-32:], crafted):
+    header, signature = data[:72], data[-32:]  # as the layout in wire/entry.py says
+    sized = header[:36] + len(bomb).to_bytes(4, "big") + header[40:]
+    for forged in (bomb, header + bomb + signature, sized + bomb + signature):
         client.set(key, forged)
         found_nothing(row, {Reason.MALFORMED, Reason.BAD_SIGNATURE})
     assert not (tmp_path / "exploded").exists()

@@ -17,7 +17,7 @@ import time
 import redis
 
 from cache_core import Cache
-from cache_core.layers.base import Create, Fetch, Store
+from cache_core.layers.base import Fetch, Store
 from cache_core.layers.redis import RedisLayer, RedisOptions
 
 GATES = ("before the version read", "between read and load", "during the load", "before the store")
@@ -85,9 +85,12 @@ class Ours:
         options = {"port": port, "connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
         layer = RedisLayer(RedisOptions.from_setting(options, "REDIS"), namespace="two")
         self.cache = Cache(remote=HeldLayer(layer, gate), secrets=("only for this one test",))
-        self.get = self.cache.cached(key_type="row", id_arg="row", use_case="GetRow", ttl=300)(
-            truth.load
-        )
+
+        @self.cache.cached(key_type="row", id_arg="row", use_case="GetRow", ttl=300)
+        def get(row):
+            return truth.load(row)
+
+        self.get = get
 
     def read(self, row):
         with self.cache.enable():
@@ -99,6 +102,9 @@ class Ours:
     def figures(self):
         figures = self.cache.stats()["use_cases"]["GetRow"]
         return {"loads": figures["loads"], "local_hits": figures["hits"]["local"]}
+
+    def close(self):
+        self.cache.close()
 
 
 class DeleteOnWrite:
@@ -126,6 +132,9 @@ class DeleteOnWrite:
 
     def figures(self):
         return {"loads": self.loads, "local_hits": 0}
+
+    def close(self):
+        self.client.close()
 
 
 class Worker:
@@ -176,13 +185,18 @@ class Worker:
         for worker in workers:
             worker.join()
         reads, stale = map(sum, zip(*counts))
-        return {"reads": reads, "stale": stale, **self.cache.figures()}
+        return {"reads": reads, "stale": stale, **self.figures()}
+
+    def figures(self):
+        return self.cache.figures()
 
     def serve(self):
         tell(ready=True)
         for line in iter(sys.stdin.readline, ""):
             name, arguments = json.loads(line)
             tell(**getattr(self, name)(**arguments))
+        self.cache.close()
+        self.truth.client.close()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cache_core.keys.binding import Binding
 from cache_core.keys.identity import Identities
-from cache_core.keys.key import ROOT, slot_thing
+from cache_core.keys.key import ROOT, slot_thing, type_thing
 from cache_core.keys.usecase import UseCase
 
 values = st.one_of(
@@ -49,8 +49,12 @@ def test_it_says_what_the_full_key_says(id, lang, page, tracked):
     key, identity = binding.key(items), identities.of(items)
     assert identity.storage == key.storage
     assert identity.unit == key.entity.id
-    declared = (ROOT, use_case.thing, slot_thing(use_case.name, key.slot))
-    assert identity.things == ((*declared, key.entity.thing) if tracked else declared)
+    slot = slot_thing(use_case.name, key.slot)
+    if tracked:
+        whole = type_thing("row id")
+        assert identity.things == (ROOT, use_case.thing, whole, slot, key.entity.thing)
+    else:
+        assert identity.things == (ROOT, use_case.thing, slot)
 
 
 @given(values, values)

@@ -13,6 +13,7 @@ from cache_core.keys.key import (
     Key,
     is_coarse,
     slot_thing,
+    type_thing,
     use_case_thing,
 )
 
@@ -175,6 +176,7 @@ def test_only_root_and_use_cases_are_coarse(name, key_type, id):
     """Entities and slots are fine, whatever they are called."""
     assert is_coarse(ROOT)
     assert is_coarse(use_case_thing(name))
+    assert is_coarse(type_thing(key_type))
     assert not is_coarse(slot_thing(name, 17))
     assert not is_coarse(Entity(key_type, id).thing)
 

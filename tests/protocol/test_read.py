@@ -94,6 +94,18 @@ def test_use_case_invalidation(make_cache: Make, shared: bool) -> None:
 
 
 @BOTH
+def test_type_invalidation(make_cache: Make, shared: bool) -> None:
+    """invalidate_type() reaches every entity of the type and no other type."""
+    row = source(make_cache, shared)
+    row.request(1), row.request(2)
+    row.value = 1
+    row.cache.invalidate_type("column")
+    assert (row.request(1), row.request(2)) == (0, 0)
+    row.cache.invalidate_type("row")
+    assert (row.request(1), row.request(2)) == (1, 1)
+
+
+@BOTH
 def test_single_entry_invalidation(make_cache: Make, shared: bool) -> None:
     """function.invalidate(...) reaches that entry and leaves the others."""
     row = source(make_cache, shared)

@@ -102,8 +102,7 @@ def entries(layer: str, *, is_async: bool) -> list[Entry]:
 def make_all(layer: str, *, is_async: bool, url: str = "") -> dict[str, Peer]:
     """A peer of each contender of one kind, by name."""
     return {
-        entry.name: entry.make(Order(Loader(), url))
-        for entry in entries(layer, is_async=is_async)
+        entry.name: entry.make(Order(Loader(), url)) for entry in entries(layer, is_async=is_async)
     }
 
 

@@ -20,7 +20,7 @@ def _peer(order: Order, url: str) -> Peer:
         lock=order.lock,
     )
     call = decorate(order.loader.coroutine_function())
-    return Peer(call, invalidate=lambda id: cache.delete_tags(f"user:{id}"), close=cache.close)
+    return Peer(call, invalidate=lambda user: cache.delete_tags(f"user:{user}"), close=cache.close)
 
 
 @peer(NAME, LOCAL, needs="cashews", is_async=True)

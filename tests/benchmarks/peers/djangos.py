@@ -43,7 +43,7 @@ def _peer(order: Order, alias: str) -> Peer:
         return value
 
     if alias == "django_redis":
-        return Peer(call, invalidate=lambda id: backend.delete_pattern(f"{prefix}:{id}:*"))
+        return Peer(call, invalidate=lambda user: backend.delete_pattern(f"{prefix}:{user}:*"))
     return Peer(call)
 
 

@@ -26,7 +26,10 @@ def _instance(url: str) -> Any:
     redis = RedisConfig(
         host=place.hostname or "", port=place.port or 6379, redis_py_options=options
     )
-    return GCache(GCacheConfig(redis_config=redis))
+    instance = GCache(GCacheConfig(redis_config=redis))
+    # At exit it would wait two seconds for each of its sixteen threads.
+    instance._event_loop_thread_pool.stop = lambda: None
+    return instance
 
 
 def _cached(order: Order, function: Callable[..., Any], layer: str) -> Callable[..., Any]:
@@ -51,7 +54,7 @@ def _peer(order: Order, layer: str, *, is_async: bool) -> Peer:
     function = loader.coroutine_function() if is_async else loader.function()
     invalidate = own.ainvalidate if is_async else own.invalidate
     return Peer(
-        _cached(order, function, layer), own.enable, lambda id: invalidate("user_id", str(id))
+        _cached(order, function, layer), own.enable, lambda user: invalidate("user_id", str(user))
     )
 
 

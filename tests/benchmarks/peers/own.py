@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CORE = "cache_core"
 CORE_JSON = "cache_core, JSON (no secret)"
 BOTH = {"local": 300, "remote": 300}
+SECRETS = ("only for benchmarks, not secret",)
 
 
 def cached(
@@ -23,7 +24,9 @@ def cached(
     name = fresh_name("bench")
     cache = Cache(namespace=name, **settings)
     call = cache.cached(key_type="user_id", id_arg="user_id", use_case=name, ttl=ttl)(function)
-    return cache, Peer(call, cache.scope, lambda id: cache.invalidate("user_id", id), cache.close)
+    return cache, Peer(
+        call, cache.scope, lambda user: cache.invalidate("user_id", user), cache.close
+    )
 
 
 def acached(
@@ -32,7 +35,7 @@ def acached(
     """As ``cached``, for a coroutine function."""
     cache, own = cached(function, ttl, **settings)
     return cache, Peer(
-        own.call, cache.scope, lambda id: cache.ainvalidate("user_id", id), cache.aclose
+        own.call, cache.scope, lambda user: cache.ainvalidate("user_id", user), cache.aclose
     )
 
 
@@ -48,7 +51,7 @@ def local_async(order: Order) -> Peer:
 
 @peer(CORE, REMOTE, needs="redis")
 def remote(order: Order) -> Peer:
-    return cached(order.loader.function(), {"remote": 300}, redis=order.url, secrets=("bench",))[1]
+    return cached(order.loader.function(), {"remote": 300}, redis=order.url, secrets=SECRETS)[1]
 
 
 @peer(CORE_JSON, REMOTE, needs="redis")
@@ -59,4 +62,4 @@ def remote_json(order: Order) -> Peer:
 @peer(CORE, REMOTE, needs="redis", is_async=True)
 def remote_async(order: Order) -> Peer:
     function = order.loader.coroutine_function()
-    return acached(function, {"remote": 300}, redis=order.url, secrets=("bench",))[1]
+    return acached(function, {"remote": 300}, redis=order.url, secrets=SECRETS)[1]

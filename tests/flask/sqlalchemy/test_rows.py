@@ -12,8 +12,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from cache_core import DeclarationError
 from flask_ext.sqlalchemy import track
 
-CUSTOMERS = "{uc:GetCustomer}"
-"""What is invalidated where no customer is known: the use case with that key type."""
+CUSTOMERS = "{customer:*}"
+"""What is invalidated where no customer is known: all of them."""
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_read_only_transaction_invalidates_nothing(session, shop, log):
     ],
 )
 def test_a_statement_that_names_no_rows(session, shop, log, write):
-    """Every use case with the model's key type is invalidated, since any row may have changed."""
+    """Every entity of the key type is invalidated, since any row may have changed."""
     write(session, shop)
     session.commit()
     assert log == [CUSTOMERS]
@@ -316,7 +316,7 @@ def test_an_id_may_be_an_attribute_or_a_callable(cache, shop, sessions, log):
 
 
 def test_a_callable_that_fails_loses_nothing(cache, shop, sessions, log, caplog):
-    """The user's transaction goes on, and every use case with that key type is invalidated."""
+    """The user's transaction goes on, and every entity of that key type is invalidated."""
     track(cache, shop.Tag, key_type="customer", id=lambda tag: 1 / 0, sessions=sessions)
     with sessions() as session, caplog.at_level(logging.ERROR, "cache_core"):
         session.add(shop.Tag(id=6))
