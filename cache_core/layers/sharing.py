@@ -20,6 +20,9 @@ from cache_core.errors import Unstorable
 
 _PROTOCOL = 5
 
+# What an object is known by that gives its content once: iterators, files, coroutines, futures.
+_USED_UP = ("__next__", "__await__", "__anext__")
+
 _UNCHANGEABLE = frozenset(
     {
         type(None),
@@ -42,6 +45,20 @@ _UNCHANGEABLE = frozenset(
 _FILLED_BY_READING = frozenset({"fields_cache"})
 
 
+def check_reusable(value: object) -> None:
+    """Refuses what its first reader uses up, as the next one would find nothing.
+
+    Raises:
+        Unstorable: *value* is an iterator (a generator, an open file), or is to be awaited.
+    """
+    kind = type(value)
+    if kind not in _UNCHANGEABLE and any(hasattr(kind, name) for name in _USED_UP):
+        raise Unstorable(
+            f"a {kind.__qualname__} is used up by the first caller; return a list from the loader, "
+            "or make it an 'async def' function where it returns something to await"
+        )
+
+
 def keep_copy(value: Any) -> Any:
     """Makes a copy of *value* for the local layer alone; ``copied`` makes values of it again.
 
@@ -61,6 +78,11 @@ def keep_copy(value: Any) -> Any:
     except Exception:  # noqa: BLE001  # Classes raise anything when they are pickled.
         return _deep_copy(value)
     return pickled
+
+
+def is_copy(value: object) -> bool:
+    """Whether *value* is what ``keep_copy`` made and no caller may get as it is."""
+    return type(value) is _Pickled
 
 
 def copied(value: Any) -> Any:

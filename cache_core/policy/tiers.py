@@ -56,8 +56,9 @@ def resolve(
 def outdates(now: Effective, before: Effective, layer: str) -> bool:
     """Whether entries kept in *layer* under *before* must not be served under *now* or later.
 
-    True when the layer went off, its TTL or ramp shrank, or the ramp's members changed. Without
-    this, an entry from before an off period would come back when the ramp grows again.
+    True when the layer went off, its TTL or ramp shrank, the ramp's members changed, or values are
+    kept in another way. Without this, an entry from before an off period would come back when the
+    ramp grows again.
     """
     was, now_is = before.layer(layer), now.layer(layer)
     if not _on(before) or was.ttl is None:
@@ -65,7 +66,8 @@ def outdates(now: Effective, before: Effective, layer: str) -> bool:
     if not _on(now) or now_is.ttl is None:
         return True
     drawn_anew = now.sticky != before.sticky and now_is.ramp < 100
-    return now_is.ttl < was.ttl or now_is.ramp < was.ramp or drawn_anew
+    kept_otherwise = layer == "local" and now.copy != before.copy
+    return now_is.ttl < was.ttl or now_is.ramp < was.ramp or drawn_anew or kept_otherwise
 
 
 def _on(effective: Effective) -> bool:

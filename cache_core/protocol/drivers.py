@@ -12,7 +12,7 @@ import asyncio
 import inspect
 from _thread import allocate_lock
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from cache_core.errors import CacheCoreError
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class _Stopped(Exception):
+    """A loader raised StopIteration, which would end the algorithm instead of passing it."""
+
+    def __init__(self, error: StopIteration) -> None:
+        self.error = error
+
+
 def run(runtime: Runtime, steps: Steps[T]) -> T:
     """Runs *steps* to the end in this thread; returns what they return, raises what they raise."""
     try:
@@ -44,6 +51,9 @@ def run(runtime: Runtime, steps: Steps[T]) -> T:
                 operation = steps.send(result)
     except StopIteration as end:
         return cast("T", end.value)
+    except _Stopped as stopped:
+        loader_error = stopped.error
+    raise loader_error
 
 
 async def arun(runtime: Runtime, steps: Steps[T]) -> T:
@@ -154,7 +164,9 @@ class _Timing:
             self._report(None)
         finally:
             if token is not None:
-                leading.reset(token)
+                # A coroutine may be closed in another context than it ran in.
+                with suppress(ValueError):
+                    leading.reset(token)
 
     def _report(self, error: BaseException | None) -> None:
         self.ended = self._runtime.clock.monotonic()
@@ -169,8 +181,11 @@ class _Timing:
 
 def _load(runtime: Runtime, operation: Load) -> Loaded:
     call, timing = operation.call, _Timing(runtime, operation)
-    with timing.measured():
-        value = call.target.function(*call.args, **call.kwargs)
+    try:
+        with timing.measured():
+            value = call.target.function(*call.args, **call.kwargs)
+    except StopIteration as error:
+        raise _Stopped(error) from None
     return Loaded(value, timing.ended, timing.seconds)
 
 

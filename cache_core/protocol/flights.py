@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Union
 
 
@@ -22,31 +23,50 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The load raised *error*; everybody who waited gets it once."""
+    """The load raised *error*; everybody who waited gets it once.
+
+    Args:
+        error: What the loader raised.
+        traceback: As it was when the load ended. Each of those who waited begins with it again, or
+            the frames of one caller would show up in the traceback of the next.
+    """
 
     error: Exception
+    traceback: TracebackType | None
 
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """The load ended with nothing to share: its caller was cancelled, or the value is private."""
+    """The load ended with nothing to share, which need not be so for the next one."""
 
 
-FlightOutcome = Union[Landed, Crashed, Abandoned]
+@dataclass(frozen=True, slots=True)
+class Unshared:
+    """The load ended with a value that can be kept for nobody else; the next one would, too."""
+
+
+FlightOutcome = Union[Landed, Crashed, Abandoned, Unshared]
 
 leading: ContextVar[tuple[Flight, ...]] = ContextVar("cache_core_leading", default=())
 
 
 class Flight:
-    """One load in progress and the callers that wait for it."""
+    """One load in progress and the callers that wait for it.
 
-    __slots__ = ("_lock", "_wakers", "key", "outcome")
+    Attributes:
+        key: What is loaded, and under which stamp.
+        passengers: How many callers joined.
+        outcome: What became of it; None while it is in progress, or when nobody joined.
+    """
+
+    __slots__ = ("_lock", "_wakers", "key", "outcome", "passengers")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
+        self.passengers = 0
         self.outcome: FlightOutcome | None = None
         self._wakers: list[Callable[[], object]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def watch(self, wake: Callable[[], object]) -> bool:
         """Has *wake* called at the landing; False when the flight has landed already."""
@@ -69,23 +89,32 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, Flight] = {}
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer or a signal handler that runs under it may call a cached function.
+        self._lock = threading.RLock()
 
     def enter(self, key: Hashable) -> tuple[Flight, bool]:
         """The flight for *key* and whether the caller leads it, that is, must load and land it."""
         with self._lock:
             flight = self._flights.get(key)
             if flight is not None:
+                flight.passengers += 1
                 return flight, False
             flight = self._flights[key] = Flight(key)
             return flight, True
 
     def land(self, flight: Flight, outcome: FlightOutcome) -> None:
         """Ends *flight*; later callers start another."""
+        self.retire(flight)
+        # For nobody it is not kept: an error in it would hold, by its traceback, all that the
+        # caller had, and the other way round.
+        if flight.passengers:
+            flight.end(outcome)
+
+    def retire(self, flight: Flight) -> None:
+        """Lets nobody join *flight* any more; it is late, or its leader has vanished."""
         with self._lock:
             if self._flights.get(flight.key) is flight:
                 del self._flights[flight.key]
-        flight.end(outcome)
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -93,7 +122,7 @@ class Flights:
     def after_fork(self) -> None:
         """The threads that led the flights do not exist in a child process."""
         self._flights = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 def is_led_here(flight: Flight) -> bool:

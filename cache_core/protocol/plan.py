@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache_core.events import Hit, Layer, Outcome, Reason
 from cache_core.layers.memory import Entry
-from cache_core.layers.sharing import copied, fingerprint, keep_copy
+from cache_core.layers.sharing import check_reusable, copied, fingerprint, is_copy, keep_copy
 from cache_core.policy.ramp import LayerSwitch
 
 if TYPE_CHECKING:
@@ -141,13 +141,19 @@ class Plan:
         """What to keep of *value*: itself, or a copy that no caller holds.
 
         Raises:
-            Unstorable: The policy wants a copy and there can be none.
+            Unstorable: Its first reader uses it up, or the policy wants a copy and there can be
+                none.
         """
+        check_reusable(value)
         return keep_copy(value) if self.copied else value
 
     def hand_out(self, value: Any) -> Any:
-        """A kept value as a caller gets it: itself, or a copy where the policy says so."""
-        return copied(value) if self.copied else value
+        """A kept value as a caller gets it: itself, or a copy where the policy says so.
+
+        Raises:
+            Unstorable: It was kept under another policy, and there can be no copy of it.
+        """
+        return copied(value) if self.copied or is_copy(value) else value
 
     def fingerprint(self, value: Any) -> bytes | None:
         """In development mode, what tells whether somebody changed *value* since."""

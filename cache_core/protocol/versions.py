@@ -17,9 +17,9 @@ from typing import Protocol
 
 from cache_core.keys.key import is_coarse
 
-NEVER = float("inf")
 MARK = "!"
 PENDING = MARK + "pending"
+_NO_RELEASE = float("inf")
 
 
 def is_marked(stamp: Iterable[str]) -> bool:
@@ -65,7 +65,7 @@ class VersionTable:
         self.token: object = object()
         self._known: dict[str, str] = {}
         self._held: dict[str, float] = {}
-        self._next_release = NEVER
+        self._next_release = _NO_RELEASE
         self._limit = limit
         # Reentrant: a finalizer or a signal handler that runs under it may call a cached function.
         self._lock = threading.RLock()
@@ -128,7 +128,8 @@ class VersionTable:
         return version
 
     def _drop_oldest(self) -> None:
-        fine = (thing for thing in self._known if not is_coarse(thing))
+        kept = self._held.keys()  # a new version would not be marked
+        fine = (thing for thing in self._known if not is_coarse(thing) and thing not in kept)
         for thing in list(islice(fine, max(1, self._limit // 10))):
             del self._known[thing]
 
@@ -137,7 +138,7 @@ class VersionTable:
             for thing in [thing for thing, until in self._held.items() if until <= now]:
                 del self._held[thing]
                 self._known.pop(thing, None)
-            self._next_release = min(self._held.values(), default=NEVER)
+            self._next_release = min(self._held.values(), default=_NO_RELEASE)
             self.token = object()
 
 
