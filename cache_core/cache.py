@@ -23,12 +23,13 @@ from cache_core.keys.usecase import Registry, UseCase
 from cache_core.observe.stats import report
 from cache_core.policy.policy import Effective, Policy
 from cache_core.protocol.drivers import arun, run
+from cache_core.protocol.operations import Ask, Steps
 from cache_core.protocol.scope import Scope
 from cache_core.protocol.write import Delivery, invalidate
 from cache_core.settings import Settings
 
 if TYPE_CHECKING:
-    from cache_core.protocol.runtime import Runtime
+    from cache_core.protocol.runtime import Provided, Runtime
     from cache_core.wire.codecs import CodecChoice
 
 P = ParamSpec("P")
@@ -345,8 +346,14 @@ class Cache:
         self.runtime.overrides.set(use_case, policy)
 
     def policy(self, use_case: str) -> Effective:
-        """The effective policy of a use case; tells the source of each value."""
-        return self.runtime.effective(self._declared(use_case))
+        """The effective policy of a use case; tells the source of each value.
+
+        Raises:
+            DeclarationError: No such use case was declared.
+        """
+        runtime, own = self.runtime, self._declared(use_case)
+        provided = run(runtime, _asked(use_case)) if runtime.polls else None
+        return runtime.effective(own, provided)
 
     def stats(self) -> dict[str, Any]:
         """What happened in this process since it started, as plain data."""
@@ -380,3 +387,8 @@ class Cache:
 
 def _things(entities: Entities) -> list[str]:
     return [Entity.of(key_type, entity_id).thing for key_type, entity_id in entities]
+
+
+def _asked(use_case: str) -> Steps[Provided]:
+    provided: Provided = yield Ask(use_case)
+    return provided

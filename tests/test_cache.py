@@ -286,6 +286,13 @@ class TestPolicies:
         assert sources["ramp_local"] == "override"
         assert effective.local.ramp == 10 and effective.remote.ttl == 5
 
+    def test_the_providers_values_are_shown_too(self, clock):
+        """policy() asks the provider as a call does."""
+        cache = Cache(clock=clock, provider=lambda use_case: Policy(ttl=7))
+        counted(cache)
+        assert cache.policy("Get").remote.ttl == 7
+        assert ("ttl_local", 7.0, "provider") in cache.policy("Get").rows()
+
     @pytest.mark.parametrize("kind", ["callable", "coroutine", "snapshot"])
     def test_a_provider_counts_from_the_next_call(self, clock, kind):
         """Every kind of provider is asked for each call, so a change needs no restart."""

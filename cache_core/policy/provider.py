@@ -3,7 +3,7 @@
 A provider is one of:
 
 - an object with an attribute ``snapshot``, a mapping of use cases (and "*") to policies that is
-  replaced as a whole when something changes. It costs nothing per call; prefer it.
+  replaced as a whole when something changes. Asking it costs a dict look-up; prefer it.
 - a callable that takes the name of a use case and returns its policy.
 - a callable that returns an awaitable of that: a coroutine function.
 
