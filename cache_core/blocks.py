@@ -28,7 +28,16 @@ class ScopeBlock(AbstractContextManager[Scope]):
         active: Holds the same while caching is on, else None.
     """
 
-    __slots__ = ("_active", "_before", "_cache", "_current", "_enabled", "_outer", "_scope")
+    __slots__ = (
+        "_active",
+        "_before",
+        "_cache",
+        "_current",
+        "_enabled",
+        "_outer",
+        "_scope",
+        "_used",
+    )
 
     _before: Token[Scope | None]
     _outer: Token[Scope | None]
@@ -39,9 +48,11 @@ class ScopeBlock(AbstractContextManager[Scope]):
         self._enabled = enabled
         self._current = current
         self._active = active
+        self._used = False
 
     def __enter__(self) -> Scope:
-        """Begins the scope."""
+        """Begins the scope; raises RuntimeError when that was done before."""
+        self._used = use_once(self._used)
         runtime = self._cache.runtime
         scope = Scope(runtime, runtime.clock.monotonic(), self._current.get())
         self._scope = scope
@@ -72,7 +83,7 @@ class EnabledBlock(AbstractContextManager[None]):
         current, active: As for ``ScopeBlock``.
     """
 
-    __slots__ = ("_active", "_before", "_cache", "_current", "_enabled", "_own")
+    __slots__ = ("_active", "_before", "_cache", "_current", "_enabled", "_own", "_used")
 
     _before: Token[Scope | None]
 
@@ -82,9 +93,11 @@ class EnabledBlock(AbstractContextManager[None]):
         self._current = current
         self._active = active
         self._own: AbstractContextManager[Scope] | None = None
+        self._used = False
 
     def __enter__(self) -> None:
-        """Switches."""
+        """Switches; raises RuntimeError when that was done before."""
+        self._used = use_once(self._used)
         scope, runtime = self._current.get(), self._cache.runtime
         if scope is None or scope.closed or scope.runtime is not runtime:
             self._own = self._cache.scope(self._enabled)
@@ -104,6 +117,19 @@ class EnabledBlock(AbstractContextManager[None]):
             self._own.__exit__(kind, error, trace)
         else:
             restore(self._active, self._before)
+
+
+def use_once(used: bool) -> bool:
+    """Refuses a second use of one block: two threads that share it would restore each other's past.
+
+    Raises:
+        RuntimeError: It was *used* before.
+    """
+    if used:
+        raise RuntimeError(
+            "A block of a cache can be entered once; make one each time: with cache.enable(): ..."
+        )
+    return True
 
 
 def restore(variable: Holder, token: Token[Scope | None]) -> None:

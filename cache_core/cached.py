@@ -12,6 +12,7 @@ import linecache
 from collections.abc import Awaitable, Callable, Hashable
 from functools import update_wrapper
 from inspect import iscoroutinefunction
+from traceback import format_exception_only
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from cache_core.errors import UnkeyableValue
@@ -145,7 +146,10 @@ class CachedFunction:
         """Counts and reports a call whose key could not be built; it runs uncached."""
         runtime = scope.runtime
         runtime.tally(self.use_case.name).count(Outcome.BYPASS, None, Reason.UNKEYABLE)
-        detail = str(error) if isinstance(error, UnkeyableValue) else repr(error)
+        # An adapter may raise anything, also what cannot be printed.
+        detail = format_exception_only(error)[-1].strip()
+        if isinstance(error, UnkeyableValue):
+            detail = str(error)
         runtime.hooks.send(Bypassed(self.use_case.name, None, Reason.UNKEYABLE, detail))
 
     def _call(
@@ -172,15 +176,15 @@ class CachedFunction:
             setattr(wrapper, name, getattr(self, name))
         return wrapper
 
-    def key(self, *args: Any, **kwargs: Any) -> Key:
+    def key(self, /, *args: Any, **kwargs: Any) -> Key:
         """The key of the entry for these arguments."""
         return self.binding.key(self.binding.bind(*args, **kwargs))
 
-    def invalidate(self, *args: Any, **kwargs: Any) -> Delivery:
+    def invalidate(self, /, *args: Any, **kwargs: Any) -> Delivery:
         """Invalidates the one entry for these arguments."""
         return self.cache.invalidate_key(self.key(*args, **kwargs))
 
-    async def ainvalidate(self, *args: Any, **kwargs: Any) -> Delivery:
+    async def ainvalidate(self, /, *args: Any, **kwargs: Any) -> Delivery:
         """As ``invalidate``, for asyncio."""
         return await self.cache.ainvalidate_key(self.key(*args, **kwargs))
 
@@ -194,11 +198,11 @@ _TEMPLATE = """\
         return {p}wait{p}function({call})
     try:
         {p}key = ({p}marker, {items})
+        {p}memo = {p}scope.memo
+        {p}entry = {p}memo.get({p}key)
     except {p}Exception as {p}error:
         {p}own.note_unkeyable({p}scope, {p}error)
     else:
-        {p}memo = {p}scope.memo
-        {p}entry = {p}memo.get({p}key)
         if {p}entry is not None:
             {p}plan = {p}entry.plan
             if {p}plan.fast and {p}scope.expires > {p}now():

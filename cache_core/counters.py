@@ -57,7 +57,8 @@ class Tally:
         self.loads = self.load_failures = self.joined = self.invalidations = 0
         self.bytes_read = self.bytes_written = 0
         self.load_seconds = 0.0
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer or a signal handler that runs under it may call a cached function.
+        self._lock = threading.RLock()
         for cell in self._cells.values():
             cell.number = 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Union, get_args
@@ -30,7 +31,6 @@ class Reason(str, Enum):
     """Why a call missed, was not cached, or failed."""
 
     # A call goes past a layer.
-    NOT_ENABLED = "not_enabled"
     SWITCHED_OFF = "switched_off"
     NO_TTL = "no_ttl"
     RAMPED_DOWN = "ramped_down"
@@ -63,7 +63,6 @@ class Reason(str, Enum):
 
     # Something failed.
     REMOTE_ERROR = "remote_error"
-    LOAD_FAILED = "load_failed"
 
 
 class Layer(str, Enum):
@@ -202,7 +201,10 @@ class Hooks:
             try:
                 hook(event)
             except Exception:
-                logger.exception("A hook failed on %s and was passed over", type(event).__name__)
+                with suppress(Exception):  # a filter or handler of the log may fail as well
+                    logger.exception(
+                        "A hook failed on %s and was passed over", type(event).__name__
+                    )
 
 
 def _wants(hook: Hook, kind: type) -> bool:

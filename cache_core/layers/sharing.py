@@ -41,6 +41,8 @@ _UNCHANGEABLE = frozenset(
     }
 )
 
+_REUSABLE = _UNCHANGEABLE | {dict, frozenset, list, set, tuple}
+
 # Django's cache of related objects, filled by merely reading them.
 _FILLED_BY_READING = frozenset({"fields_cache"})
 
@@ -52,7 +54,7 @@ def check_reusable(value: object) -> None:
         Unstorable: *value* is an iterator (a generator, an open file), or is to be awaited.
     """
     kind = type(value)
-    if kind not in _UNCHANGEABLE and any(hasattr(kind, name) for name in _USED_UP):
+    if kind not in _REUSABLE and any(hasattr(kind, name) for name in _USED_UP):
         raise Unstorable(
             f"a {kind.__qualname__} is used up by the first caller; return a list from the loader, "
             "or make it an 'async def' function where it returns something to await"

@@ -6,8 +6,6 @@ interval for each operation, with the number of those left out; advice about one
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
@@ -46,7 +44,8 @@ class LogHook:
     def __init__(self, clock: Clock, interval: float = 30.0) -> None:
         self._clock = clock
         self._interval = interval
-        self._lock = threading.Lock()
+        # No lock: two threads at once may log one message twice, and a child process cannot
+        # inherit a lock that is never released.
         self._last: dict[Hashable, tuple[float, int]] = {}
         self._advised: set[Hashable] = set()
 
@@ -93,19 +92,16 @@ class LogHook:
             )
 
     def _advise(self, once: Hashable, message: str, *args: object) -> None:
-        with self._lock:
-            if once in self._advised:
-                return
+        if once not in self._advised:
             self._advised.add(once)
-        logger.log(logging.WARNING, message, *args)
+            logger.warning(message, *args)
 
     def _due(self, kind: Hashable) -> int | None:
         """How many messages of this kind were left out, or None when this one is to be."""
         now = self._clock.monotonic()
-        with self._lock:
-            last, left_out = self._last.get(kind, (float("-inf"), 0))
-            if now - last < self._interval:
-                self._last[kind] = (last, left_out + 1)
-                return None
-            self._last[kind] = (now, 0)
+        last, left_out = self._last.get(kind, (float("-inf"), 0))
+        if now - last < self._interval:
+            self._last[kind] = (last, left_out + 1)
+            return None
+        self._last[kind] = (now, 0)
         return left_out

@@ -27,7 +27,7 @@ class Overrides:
     def __init__(self) -> None:
         self._snapshot: Mapping[str, Policy] = MappingProxyType({})
         self._subscribers: dict[object, Changed] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def snapshot(self) -> Mapping[str, Policy]:
@@ -86,7 +86,7 @@ class Overrides:
 
     def after_fork(self) -> None:
         """A child process starts with a free lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _swap(self, wanted: dict[str, Policy]) -> frozenset[str]:
         before = self._snapshot

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cache_core.wire.codecs import CodecChoice
 
 
+_UNKNOWN = Identity("", (), "")
+
+
 class Target(Protocol):
     """A cached function, as far as the protocol knows it."""
 
@@ -106,7 +109,7 @@ class Call:
         self.kwargs = kwargs
         self.started = started
         self.wall = wall
-        self.identity = Identity("", (), "")
+        self.identity = _UNKNOWN
         self.storage = ""
         self.things: tuple[str, ...] = ()
         self.stamp: tuple[str, ...] = ()
@@ -132,6 +135,15 @@ class Call:
         plan, random = self.plan, self.runtime.random
         self.local_off = plan.local.verdict(unit, random)
         self.remote_off = plan.remote.verdict(unit, random)
+
+    def remember(self, entry: Kept) -> None:
+        """Keeps *entry* for later reads of the scope.
+
+        In the memo that the call began with: a write of the scope replaces it, and what was on its
+        way then must not come after the write (rule M3).
+        """
+        if len(self.memo) < self.runtime.memo_entries:
+            self.memo[self.key] = entry
 
     def failed(self, operation: str, error: Exception) -> None:
         """Counts and reports that the remote layer failed at *operation*."""

@@ -20,7 +20,7 @@ from cache_core.events import Loaded as LoadedEvent
 from cache_core.events import LoadFailed
 from cache_core.policy.provider import answered
 from cache_core.protocol.flights import Flight, FlightOutcome, leading
-from cache_core.protocol.operations import Ask, Load, Loaded, Operation, Steps, Wait
+from cache_core.protocol.operations import Ask, Fetch, Load, Loaded, Operation, Steps, Wait
 
 if TYPE_CHECKING:
     from cache_core.layers.base import RemoteLayer
@@ -50,10 +50,11 @@ def run(runtime: Runtime, steps: Steps[T]) -> T:
             else:
                 operation = steps.send(result)
     except StopIteration as end:
-        return cast("T", end.value)
+        value: T = end.value
+        return value
     except _Stopped as stopped:
         loader_error = stopped.error
-    raise loader_error
+    raise loader_error  # type: ignore[possibly-undefined]  # the loop only ends by an error
 
 
 async def arun(runtime: Runtime, steps: Steps[T]) -> T:
@@ -72,6 +73,8 @@ async def arun(runtime: Runtime, steps: Steps[T]) -> T:
 
 
 def _perform(runtime: Runtime, operation: Operation) -> object:
+    if type(operation) is Fetch:  # first, because it is by far the most frequent
+        return _remote(runtime).perform(operation)
     if isinstance(operation, Load):
         return _load(runtime, operation)
     if isinstance(operation, Wait):
@@ -82,6 +85,8 @@ def _perform(runtime: Runtime, operation: Operation) -> object:
 
 
 async def _aperform(runtime: Runtime, operation: Operation) -> object:
+    if type(operation) is Fetch:
+        return await _remote(runtime).aperform(operation)
     if isinstance(operation, Load):
         return await _aload(runtime, operation)
     if isinstance(operation, Wait):

@@ -120,9 +120,7 @@ class Plan:
         self.tally = tally
         self.wire = wire
         self.local = Part(Layer.LOCAL, use_case, effective, present=True, tally=tally)
-        self.remote = Part(
-            Layer.REMOTE, use_case, effective, present=wire is not None, tally=tally
-        )
+        self.remote = Part(Layer.REMOTE, use_case, effective, present=wire is not None, tally=tally)
         self.group = use_case if _has_own_limits(effective) else None
         self.lineage = lineage
         self.copied = effective.copy == "copied"

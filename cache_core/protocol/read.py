@@ -12,28 +12,27 @@ valid stands in ``cached.py`` and never comes here.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cache_core.errors import RemoteError, UnkeyableValue, Unreadable, Unstorable
+from cache_core.errors import UnkeyableValue, Unreadable, Unstorable
 from cache_core.events import (
     Bypassed,
     Hit,
     Layer,
     Missed,
-    NotStored,
     Outcome,
     Reason,
     SharedValueChanged,
 )
 from cache_core.keys.key import is_coarse
-from cache_core.layers.size import weigh
+from cache_core.protocol.fill import entry_of, keep_here, remember_value, settle
 from cache_core.protocol.flights import (
     Abandoned,
     Crashed,
     Flight,
     FlightOutcome,
     Landed,
+    Unshared,
     is_led_here,
 )
 from cache_core.protocol.operations import (
@@ -44,11 +43,15 @@ from cache_core.protocol.operations import (
     Load,
     Loaded,
     Steps,
-    Store,
     Wait,
 )
 from cache_core.protocol.plan import Kept
-from cache_core.protocol.rules import jittered, judge_local, judge_remote, remaining
+from cache_core.protocol.rules import (
+    judge_candidate,
+    judge_local,
+    judge_remote,
+    remaining,
+)
 from cache_core.protocol.versions import is_marked
 from cache_core.protocol.write import deliver_pending
 from cache_core.wire.entry import digest_of
@@ -62,21 +65,6 @@ if TYPE_CHECKING:
 # A value takes about so many times its encoded size in memory. Weighing it exactly would cost a
 # fifth of a remote hit; values that were loaded here are weighed.
 OBJECTS_PER_BYTES = 3
-
-
-# For these reasons a value is not even remembered in its scope: the cache is off for the call, or
-# the value is of a moment that ends with a transaction or with an outer call of the same function.
-_PRIVATE = frozenset(
-    {
-        Reason.SWITCHED_OFF,
-        Reason.NO_TTL,
-        Reason.RAMPED_DOWN,
-        Reason.POLICY_ERROR,
-        Reason.UNKEYABLE,
-        Reason.UNCOMMITTED,
-        Reason.REENTRANT,
-    }
-)
 
 
 class GoPast(Exception):
@@ -95,7 +83,7 @@ def read(call: Call) -> Steps[Any]:
     that reaches the caller.
     """
     try:
-        if call.runtime.polls:
+        if call.runtime.provider is not None:
             answer: Provided = yield Ask(call.plan.use_case)
             call.plan = call.runtime.plan_under(call.target, answer)
         _prepare(call)
@@ -103,14 +91,16 @@ def read(call: Call) -> Steps[Any]:
         if entry is not None:
             return _served(call, entry, Layer.REQUEST)
         entry = yield from _find(call)
+        if entry is not None:
+            return _handed_out(call, entry)
     except GoPast as past:
         reason, detail = past.reason, past.detail
-    except RemoteError as error:
+    except Unstorable as error:
+        reason, detail = Reason.UNSTORABLE, str(error)
+    except Exception as error:  # noqa: BLE001 - also what a layer, codec or adapter must not raise
         call.failed("read", error)
         reason, detail = Reason.VERSIONS_UNKNOWN, ""
     else:
-        if entry is not None:
-            return _handed_out(call, entry)
         return (yield from _load(call))
     # Out here, so that an error of the loader does not look like a consequence of ours.
     return (yield from _go_past(call, reason, detail))
@@ -151,7 +141,7 @@ def _find(call: Call) -> Steps[Kept | None]:
     if call.local_off is None:
         call.kept = call.scope.entries.get(call.key)
     unknown = versions.missing(call.things, call.started)
-    wanted = call.storage if call.remote_off is None and call.kept is None else None
+    wanted = call.storage if call.remote_off is None and not _is_candidate(call) else None
     if runtime.remote is not None and (unknown or wanted):
         if runtime.pending:
             yield from deliver_pending(runtime, call.started)
@@ -166,10 +156,16 @@ def _find(call: Call) -> Steps[Kept | None]:
     found = _local(call)
     if found is not None or call.remote_off is not None:
         return found
-    if call.kept is not None:
+    if wanted is None:
         fetched = yield Fetch((), call.storage)
         call.data = fetched.entry
     return _remote(call)
+
+
+def _is_candidate(call: Call) -> bool:
+    """Whether the local entry is worth a look before the remote one is asked for (R3)."""
+    kept = call.kept
+    return kept is not None and judge_candidate(kept, call.plan, call.started) is None
 
 
 def _create(call: Call, absent: list[str]) -> Steps[None]:
@@ -220,20 +216,22 @@ def _open(call: Call) -> Kept | Reason:
         reason = judge_remote(envelope, digest, call.plan.remote.ttl, call.wall)
         if reason is not None:
             return reason
-        value = wire.decode(call.storage, envelope, data)
+        value = wire.decode(envelope)
     except Unreadable as error:
         return error.reason
     call.plan.tally.bytes_read += len(data)
-    life = remaining(envelope, call.wall)
+    life = 0.0 if call.local_off else remaining(envelope, call.wall)
     weight = len(data) * OBJECTS_PER_BYTES
-    entry = _kept(call, value, created=call.started, life=life, weight=weight)
+    entry = keep_here(call, value, created=call.started, life=life, weight=weight)
     return entry if entry is not None else Reason.UNSTORABLE
 
 
 def _load(call: Call) -> Steps[Any]:
     """Loads the value, or shares the load of a caller that sees the same versions (rule S1)."""
+    flights = call.runtime.flights
     while True:
-        flight, leads = call.runtime.flights.enter((call.key, call.stamp))
+        # The lineage too: what another policy keeps may be a copy, or too old for this one.
+        flight, leads = flights.enter((call.key, call.stamp, call.plan.lineage))
         if leads:
             return (yield from _lead(call, flight))
         if is_led_here(flight):
@@ -243,9 +241,17 @@ def _load(call: Call) -> Steps[Any]:
             return _joined(call, outcome.value)
         if isinstance(outcome, Crashed):
             call.plan.tally.joined += 1
-            raise outcome.error
+            raise outcome.error.with_traceback(outcome.traceback)
+        if isinstance(outcome, Unshared):
+            return (yield from _go_past(call, Reason.UNSTORABLE))
         if outcome is None:
+            flights.retire(flight)
             return (yield from _go_past(call, Reason.FLIGHT_LATE))
+        # Perhaps because of a write; under the versions from before it nobody's load can be shared.
+        call.token = call.versions.token
+        call.stamp = call.versions.stamp(call.things)
+        if is_marked(call.stamp):
+            return (yield from _go_past(call, Reason.MARKED))
 
 
 def _lead(call: Call, flight: Flight) -> Steps[Any]:
@@ -256,20 +262,16 @@ def _lead(call: Call, flight: Flight) -> Steps[Any]:
         if entry is not None:
             outcome = Landed(entry.value)
             return _handed_out(call, entry)
-        loaded: Loaded = yield Load(call, flight)
-        reason = _why_not_keep(call)
-        entry = (yield from _keep(call, loaded)) if reason is None else None
-        if entry is not None:
-            outcome = Landed(entry.value)
-        if reason is not None:
-            _not_stored(call, None, reason)
-            _remember_value(call, reason, loaded.value)
+        try:
+            loaded: Loaded = yield Load(call, flight)
+        except Exception as error:
+            outcome = Crashed(error, error.__traceback__)
+            raise
+        outcome = yield from settle(call, loaded)
         return loaded.value
-    except Exception as error:
-        outcome = Crashed(error)
-        raise
     finally:
         call.runtime.flights.land(flight, outcome)
+        del outcome  # an error's traceback holds this frame, and they would keep each other alive
 
 
 def _landed_meanwhile(call: Call) -> Kept | None:
@@ -285,108 +287,10 @@ def _landed_meanwhile(call: Call) -> Kept | None:
     return entry
 
 
-def _why_not_keep(call: Call) -> Reason | None:
-    """Why a loaded value must not be kept (rule F2), or None."""
-    if call.runtime.uncommitted():
-        return Reason.UNCOMMITTED
-    if call.versions.stamp(call.things) != call.stamp:
-        return Reason.CHANGED_WHILE_LOADING
-    return None
-
-
-def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
-    """Puts a loaded value into the layers that take part, under the stamp from before the load."""
-    runtime, plan = call.runtime, call.plan
-    ttl = plan.remote.ttl if not call.remote_off else plan.local.ttl
-    life = jittered(ttl, runtime.random())
-    data = None if call.remote_off else _encoded(call, loaded, life)
-    entry = _kept(call, loaded.value, created=loaded.ended, life=ttl)
-    if entry is not None:
-        _remember(call, entry)
-    if data is not None:
-        try:
-            yield Store(call.storage, data, max(1, int(life * 1000)))
-            plan.tally.bytes_written += len(data)
-        except RemoteError as error:
-            call.failed("store", error)
-    return entry
-
-
-def _encoded(call: Call, loaded: Loaded, life: float) -> bytes | None:
-    assert call.plan.wire is not None  # the remote layer takes part
-    life_ms = int(life * 1000)
-    try:
-        return call.plan.wire.encode(
-            call.storage,
-            loaded.value,
-            digest=digest_of(call.things, call.stamp),
-            created_ms=int((call.wall + loaded.ended - call.started) * 1000),
-            soft_ms=life_ms,
-            hard_ms=life_ms,
-            load_us=int(loaded.seconds * 1_000_000),
-        )
-    except Unstorable as error:
-        _not_stored(call, Layer.REMOTE, Reason.UNSTORABLE, str(error))
-        return None
-
-
-def _kept(
-    call: Call,
-    value: Any,
-    *,
-    created: float,
-    life: float,
-    weight: int | None = None,
-) -> Kept | None:
-    """*value* as an entry of this process, put into the local layer where that takes part.
-
-    None when the policy wants copies and *value* cannot be copied.
-    """
-    plan = call.plan
-    try:
-        mine = plan.take_in(value)
-    except Unstorable as error:
-        _not_stored(call, Layer.LOCAL, Reason.UNSTORABLE, str(error))
-        return None
-    expires = created if call.local_off else created + min(life, plan.local.ttl)
-    entry = _entry(call, mine, created=created, expires=expires)
-    if not call.local_off:
-        entry.weight = weigh(mine) if weight is None else weight
-        call.runtime.local.put(call.key, entry, group=plan.group)
-    return entry
-
-
-def _entry(call: Call, mine: Any, *, created: float, expires: float) -> Kept:
-    plan = call.plan
-    entry = Kept(mine, created=created, expires=expires, stamp=call.stamp, plan=plan)
-    entry.identity = call.identity
-    entry.checked = call.token
-    entry.fingerprint = plan.fingerprint(mine)
-    return entry
-
-
-def _remember(call: Call, entry: Kept) -> None:
-    """Keeps *entry* for later reads of the scope.
-
-    In the memo that the call began with: a write of the scope replaces it, and what was on its way
-    then must not come after the write (rule M3).
-    """
-    if len(call.memo) < call.runtime.memo_entries:
-        call.memo[call.key] = entry
-
-
-def _remember_value(call: Call, reason: Reason, value: Any) -> None:
-    """Two reads of a request agree also where its value could not be kept for others (P3)."""
-    if reason not in _PRIVATE:
-        with suppress(Unstorable):
-            mine = call.plan.take_in(value)
-            _remember(call, _entry(call, mine, created=call.started, expires=call.started))
-
-
 def _joined(call: Call, mine: Any) -> Any:
     """A value that another caller loaded and kept under the same versions."""
     call.plan.tally.joined += 1
-    _remember(call, _entry(call, mine, created=call.started, expires=call.started))
+    call.remember(entry_of(call, mine, created=call.started, expires=call.started))
     return call.plan.hand_out(mine)
 
 
@@ -395,12 +299,13 @@ def _handed_out(call: Call, entry: Kept) -> Any:
     entry.plan = call.plan
     entry.checked = call.token
     entry.hot = True
-    _remember(call, entry)
+    call.remember(entry)
     return _served(call, entry, call.layer)
 
 
 def _served(call: Call, entry: Kept, layer: Layer) -> Any:
     plan, hooks = call.plan, call.runtime.hooks
+    value = plan.hand_out(entry.value)
     if layer is Layer.REMOTE:
         plan.tally.remote_hits += 1
     elif layer is Layer.LOCAL:
@@ -412,7 +317,7 @@ def _served(call: Call, entry: Kept, layer: Layer) -> Any:
     if entry.fingerprint is not None and plan.fingerprint(entry.value) != entry.fingerprint:
         hooks.send(SharedValueChanged(plan.use_case))
         entry.fingerprint = plan.fingerprint(entry.value)
-    return plan.hand_out(entry.value)
+    return value
 
 
 def _go_past(call: Call, reason: Reason, detail: str = "") -> Steps[Any]:
@@ -421,7 +326,7 @@ def _go_past(call: Call, reason: Reason, detail: str = "") -> Steps[Any]:
     if call.runtime.hooks.wanted(Bypassed):
         call.runtime.hooks.send(Bypassed(call.plan.use_case, None, reason, detail))
     loaded: Loaded = yield Load(call)
-    _remember_value(call, reason, loaded.value)
+    remember_value(call, reason, loaded.value)
     return loaded.value
 
 
@@ -429,8 +334,3 @@ def _missed(call: Call, layer: Layer, reason: Reason) -> None:
     call.plan.tally.count(Outcome.MISS, layer, reason)
     if call.runtime.hooks.wanted(Missed):
         call.runtime.hooks.send(Missed(call.plan.use_case, layer, reason))
-
-
-def _not_stored(call: Call, layer: Layer | None, reason: Reason, detail: str = "") -> None:
-    call.plan.tally.count(Outcome.ERROR, layer, reason)
-    call.runtime.hooks.send(NotStored(call.plan.use_case, layer, reason, detail))

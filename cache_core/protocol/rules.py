@@ -14,17 +14,22 @@ if TYPE_CHECKING:
 MAX_JITTER = 0.1
 
 
-def judge_local(entry: Entry, plan: Plan, stamp: tuple[str, ...], now: float) -> Reason | None:
-    """None when a local entry may be served at monotonic time *now*, else why not.
+def judge_candidate(entry: Entry, plan: Plan, now: float) -> Reason | None:
+    """Why a local entry cannot be served at monotonic time *now*, whatever the versions are.
 
     The entry may have been kept under an earlier plan; if the policy was restricted in between, the
     two plans differ in lineage.
     """
     if entry.plan.lineage != plan.lineage:
         return Reason.POLICY_CHANGED
-    if now >= entry.expires:
-        return Reason.EXPIRED
-    return None if entry.stamp == stamp else Reason.INVALIDATED
+    return Reason.EXPIRED if now >= entry.expires else None
+
+
+def judge_local(entry: Entry, plan: Plan, stamp: tuple[str, ...], now: float) -> Reason | None:
+    """None when a local entry may be served at monotonic time *now*, else why not."""
+    if entry.stamp == stamp:
+        return judge_candidate(entry, plan, now)
+    return judge_candidate(entry, plan, now) or Reason.INVALIDATED
 
 
 def judge_remote(envelope: Envelope, digest: bytes, ttl: float, wall: float) -> Reason | None:
@@ -40,7 +45,7 @@ def judge_remote(envelope: Envelope, digest: bytes, ttl: float, wall: float) -> 
         wall: Seconds since 1970. Clocks of two hosts differ a little, so a negative age is none.
     """
     if envelope.digest != digest:
-        return Reason.INVALIDATED
+        return Reason.OTHER_KEY if envelope.is_misplaced else Reason.INVALIDATED
     age_ms = wall * 1000 - envelope.created_ms
     return Reason.EXPIRED if age_ms >= min(envelope.hard_ms, ttl * 1000) else None
 

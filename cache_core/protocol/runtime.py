@@ -193,7 +193,8 @@ class Runtime:
                 max_entries=effective.max_local_entries,
                 max_bytes=effective.max_local_bytes,
             )
-        self.version_ttl_ms = max(self.version_ttl_ms, int(plan.remote.ttl * 2000))
+        longest = max(plan.local.ttl, plan.remote.ttl)
+        self.version_ttl_ms = max(self.version_ttl_ms, int(longest * 2000))
 
     def _overridden(self, names: frozenset[str]) -> None:
         """Replaces the plans of changed use cases at once, so that the next call sees the change."""

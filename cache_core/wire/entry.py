@@ -62,7 +62,10 @@ class Envelope(NamedTuple):
         load_us: Microseconds that the loader took.
         digest: What ``digest_of`` made of the stamp (16 bytes).
         extras: (thing, version) pairs that were found while loading.
-        payload: The bytes of the value, a view into the entry.
+        bound: The hash of the key that the entry was written under (16 bytes).
+        key: The key that the entry was found under.
+        data: The whole entry.
+        start: Where in it the payload begins.
     """
 
     codec: int
@@ -73,7 +76,19 @@ class Envelope(NamedTuple):
     load_us: int
     digest: bytes
     extras: Extras
-    payload: memoryview
+    bound: bytes
+    key: str
+    data: bytes
+    start: int
+
+    @property
+    def is_misplaced(self) -> bool:
+        """Whether the entry was written under another key than the one that it was found under.
+
+        Such an entry is never served, since its seal does not hold. So this is only looked at to
+        tell why, and most reads are spared the hash.
+        """
+        return self.bound != _bound(_raw(self.key))
 
 
 class Wire:
@@ -172,48 +187,40 @@ class Wire:
         entry down, never to accept one.
 
         Raises:
-            Unreadable: The bytes are too large, damaged, or of another format, codec or key.
+            Unreadable: The bytes are too large, damaged, or of another format or codec.
         """
         if len(data) > self._max_bytes:
             raise Unreadable(Reason.TOO_LARGE, f"The entry has {len(data)} bytes.")
         if data[:4] != _PREAMBLE:
             raise _foreign(data)
         try:
-            fields = _HEADER.unpack_from(data)
+            _, codec, flags, count, created_ms, soft_ms, hard_ms, load_us, size, bound, digest = (
+                _HEADER.unpack_from(data)
+            )
         except struct.error:
             raise Unreadable(Reason.MALFORMED, "The header is cut off.") from None
-        _, codec, flags, count, created_ms, soft_ms, hard_ms, load_us, size, bound, digest = fields
         if codec != self._id or flags not in self._flags:
             raise self._other_kind(codec, flags)
         extras, start = _read_extras(data, count) if count else ((), _HEADER.size)
-        end = len(data) - self._seal.size
-        if end - start != size:
+        if len(data) - self._seal.size - start != size:
             raise Unreadable(Reason.MALFORMED, "The entry has the wrong length.")
-        if bound != _bound(_raw(key)):
-            raise Unreadable(Reason.OTHER_KEY, "The entry was written under another key.")
-        payload = memoryview(data)[start:end]
         return Envelope(
-            codec, flags, created_ms, soft_ms, hard_ms, load_us, digest, extras, payload
-        )
+            codec, flags, created_ms, soft_ms, hard_ms, load_us, digest, extras, bound, key, data, start
+        )  # fmt: skip
 
-    def decode(self, key: str, envelope: Envelope, data: bytes) -> Any:
-        """The value in *data*, once its seal held.
-
-        Args:
-            key: The key that *data* was found under.
-            envelope: What ``open`` returned for these very bytes.
-            data: The whole entry.
+    def decode(self, envelope: Envelope) -> Any:
+        """The value in an entry that was opened, once its seal held.
 
         Raises:
             Unreadable: The seal does not hold, or the payload does not become a value.
         """
-        if envelope.payload.obj is not data:
-            raise Unreadable(Reason.MALFORMED, "The envelope was not opened from these bytes.")
-        end = len(data) - self._seal.size
-        if not self._seal.holds(_raw(key), memoryview(data)[:end], data[end:]):
-            raise Unreadable(self._seal.broken, "The seal of the entry does not hold.")
-        payload = data[end - len(envelope.payload) : end]
-        packing = envelope.flags >> 1
+        data, seal = envelope.data, self._seal
+        end = len(data) - seal.size
+        if not seal.holds(_raw(envelope.key), data[:end], data[end:]):
+            if envelope.is_misplaced:
+                raise Unreadable(Reason.OTHER_KEY, "The entry was written under another key.")
+            raise Unreadable(seal.broken, "The seal of the entry does not hold.")
+        payload, packing = data[envelope.start : end], envelope.flags >> 1
         try:
             if packing:
                 payload = self._expanders[packing].expand(payload, self._max_bytes)
@@ -263,15 +270,19 @@ class Wire:
 def digest_of(things: Sequence[str], versions: Sequence[str]) -> bytes:
     """Sixteen bytes that stand for a stamp (protocol rule K5, blake2b: RFC 7693).
 
-    Two stamps share a digest only if they are equal: Python's own notation of the pair quotes each
-    text, so none can be divided otherwise.
+    Two stamps share a digest only if they are equal: each text ends in a line feed, a carriage
+    return stands between things and versions. Should one of these be in a text, which no store of
+    ours gives, Python's own notation quotes it and has neither.
 
     Args:
         things: What an entry depends on, in canonical order.
         versions: The version of each.
     """
-    notation = ascii((tuple(things), tuple(versions)))
-    return blake2b(notation.encode("ascii"), digest_size=16).digest()
+    texts = (*things, "\r", *versions, "")
+    notation = "\n".join(texts)
+    if notation.count("\n") >= len(texts) or notation.count("\r") != 1:
+        notation = ascii((tuple(things), tuple(versions)))
+    return blake2b(_raw(notation), digest_size=16).digest()
 
 
 def _problems(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from cache_core import Cache
-from cache_core.keys.key import ROOT, Entity, slot_thing, use_case_thing
+from cache_core.keys.key import Entity
 
 SECRET = "only for the tests of this folder"
 NAMESPACE = "it"
@@ -82,10 +82,10 @@ class Row:
         value = self.request(id)
         return value, self.loads - before
 
-    def invalidate(self, id=1):
+    def invalidate(self, id=1, **options):
         if self._loop is not None:
-            return self._loop.run_until_complete(self.cache.ainvalidate("row", id))
-        return self.cache.invalidate("row", id)
+            return self._loop.run_until_complete(self.cache.ainvalidate("row", id, **options))
+        return self.cache.invalidate("row", id, **options)
 
     def write(self, value):
         """Changes the row, then invalidates it, as an application does after its commit."""
@@ -114,12 +114,7 @@ def entry_key(row, id=1):
 
 
 def version_keys(row, id=1):
-    """Where Redis keeps the versions that the entry of *id* depends on."""
-    key = row.get.key(id)
-    things = (
-        ROOT,
-        use_case_thing("GetRow"),
-        slot_thing("GetRow", key.slot),
-        Entity.of("row", id).thing,
-    )
+    """Where Redis keeps the versions that the entry of *id* depends on, that of the row last."""
+    things = row.get.cached_function.identify(("GetRow", id)).things
+    assert things[-1] == Entity.of("row", id).thing
     return [f"{NAMESPACE}:v:{thing}" for thing in things]

@@ -70,7 +70,8 @@ def test_a_failed_provider_marks_the_policy():
         ({"ramp": 50}, {"ramp": 100, "sticky": "call"}, False),
         ({"enabled": False}, {"ramp": 10}, False),
         ({"ttl": 0}, {"ttl": 5}, False),
-        ({}, {"copy": "copied", "note": "why"}, False),
+        ({}, {"note": "why"}, False),
+        ({}, {"copy": "copied"}, True),
     ],
 )
 def test_what_shrinks_outdates_entries(before, now, expected):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cache_core.protocol import read as reading
+from cache_core.protocol import fill
+from cache_core.protocol.call import Call
 from cache_core.protocol.flights import Flights
 from cache_core.protocol.runtime import Runtime
 from cache_core.protocol.versions import VersionMemo
@@ -113,7 +114,7 @@ def test_a_late_value_in_the_memo_would_hide_an_own_write(monkeypatch):
     def remember_late(call, entry):
         call.scope.memo[call.key] = entry
 
-    monkeypatch.setattr(reading, "_remember", remember_late)
+    monkeypatch.setattr(Call, "remember", remember_late)
 
     def scenario():
         world = World()
@@ -150,14 +151,14 @@ def test_a_trace_reads_like_a_story():
 
 def test_without_rule_f1_the_search_finds_stale_values(monkeypatch):
     """Stamping with the versions after the load, as peers do, breaks the promises."""
-    keep = reading._keep
+    keep = fill._keep
 
     def late_stamp(call, loaded):
         world_store = call.runtime.remote
         call.stamp = tuple(world_store.versions[thing][0] for thing in call.things)
         return keep(call, loaded)
 
-    monkeypatch.setattr(reading, "_keep", late_stamp)
+    monkeypatch.setattr(fill, "_keep", late_stamp)
     with pytest.raises(Violation):
         explore(reader_and_writer())
 
@@ -201,6 +202,6 @@ def test_without_a_memo_of_its_own_a_request_gets_stale_values(monkeypatch):
 
 def test_without_a_value_memo_two_reads_may_disagree(monkeypatch):
     """Rule M1 again: property P3 needs the values too, not the versions alone."""
-    monkeypatch.setattr(reading, "_remember", lambda call, entry: None)
+    monkeypatch.setattr(Call, "remember", lambda call, entry: None)
     with pytest.raises(Violation, match="P3"):
         explore(one_process())

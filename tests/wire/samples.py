@@ -31,7 +31,7 @@ def signer(*secrets):
 
 def read(wire: Wire, data: bytes, key: str = KEY):
     """What a caller does with bytes from a store."""
-    return wire.decode(key, wire.open(key, data), data)
+    return wire.decode(wire.open(key, data))
 
 
 def refusal(wire: Wire, data: bytes, key: str = KEY):

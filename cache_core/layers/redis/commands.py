@@ -94,20 +94,28 @@ class Commands:
             if cursor == 0:
                 return removed
 
-    def _fetch(self, operation: Fetch) -> Talk:
-        keys = [self._version + thing for thing in operation.things]
+    def fetch(self, operation: Fetch) -> list[Command]:
+        """The commands of a ``Fetch``; no other operation is as frequent, or as simple."""
+        prefix = self._version
+        keys = [prefix + thing for thing in operation.things]
         if operation.entry is not None:
             keys.append(self._entry + operation.entry)
-        if not keys:
-            return Fetched((), None)
         if self._per_key:
-            replies = yield [("GET", key) for key in keys]
+            return [("GET", key) for key in keys]
+        return [("MGET", *keys)] if keys else []
+
+    def fetched(self, operation: Fetch, replies: Replies) -> Fetched:
+        """What the replies to the commands of a ``Fetch`` say."""
+        if self._per_key:
             values = [_value(reply) for reply in replies]
         else:
-            replies = yield [("MGET", *keys)]
-            values = _accepted(replies)[0]
+            values = _accepted(replies)[0] if replies else []
         entry = values.pop() if operation.entry is not None else None
         return Fetched(tuple([v if v is None else v.decode("latin-1") for v in values]), entry)
+
+    def _fetch(self, operation: Fetch) -> Talk:
+        commands = self.fetch(operation)
+        return self.fetched(operation, (yield commands) if commands else [])
 
     def _store(self, operation: Store) -> Talk:
         key = self._entry + operation.entry

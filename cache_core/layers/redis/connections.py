@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import redis.asyncio.connection
 import redis.connection
@@ -70,6 +70,18 @@ def _nameless() -> dict[str, None]:
 
 
 _NAMELESS = _nameless()
+
+
+def _packer() -> Callable[[Command], bytes] | None:
+    """What redis-py packs a command with where hiredis is installed; a quarter of its time."""
+    try:
+        from hiredis import pack_command
+    except ImportError:
+        return None
+    return cast("Callable[[Command], bytes]", pack_command)
+
+
+_pack = _packer()
 
 
 class _Line:
@@ -152,7 +164,10 @@ class Connections:
 
     def execute(self, commands: Sequence[Command], timeout: float) -> Replies:
         """Sends *commands* at once and reads all replies; each has *timeout* seconds."""
-        line = self._free() or self._wait()
+        try:
+            line = self._lines.pop()
+        except IndexError:
+            line = self._wait()
         try:
             return line.exchange(commands, timeout)
         except BaseException:
@@ -339,7 +354,8 @@ class LoopConnections:
         raise RemoteError(BUSY)
 
 
-def _packed(connection: Any, commands: Sequence[Command]) -> Any:
-    if len(commands) == 1:
-        return connection.pack_command(*commands[0])
-    return connection.pack_commands(commands)
+def _packed(connection: Any, commands: Sequence[Command]) -> Sequence[bytes]:
+    if _pack is not None:
+        return [_pack(command) for command in commands]
+    packed: Sequence[bytes] = connection.pack_commands(commands)
+    return packed

@@ -51,8 +51,12 @@ class RedisLayer:
         """
         try:
             executor = self._threads.get()
-            talk = self._commands[executor.per_key].talk(operation)
-            return _run(executor, talk, self._timeout(operation))
+            commands = self._commands[executor.per_key]
+            if type(operation) is Fetch:
+                words = commands.fetch(operation)
+                replies = executor.execute(words, self._options.read_timeout) if words else ()
+                return commands.fetched(operation, replies)
+            return _run(executor, commands.talk(operation), self._options.write_timeout)
         except Exception as error:
             raise self._failure(error, operation) from error
 
