@@ -17,6 +17,7 @@ from cache_core.build import build_runtime
 from cache_core.cached import Cached, CachedFunction
 from cache_core.clock import Clock, SystemClock
 from cache_core.errors import DeclarationError, did_you_mean
+from cache_core.events import logger
 from cache_core.keys.binding import Binding
 from cache_core.keys.key import ROOT, Entity, Key, slot_thing, type_thing, use_case_thing
 from cache_core.keys.usecase import Registry, UseCase
@@ -90,7 +91,7 @@ class Cache:
             old, self._runtime = self._runtime, None
             self._settings = settings
         if old is not None:
-            old.close()
+            old.retire()
 
     @property
     def runtime(self) -> Runtime:
@@ -119,9 +120,13 @@ class Cache:
         self._uncommitted.append(uncommitted)
 
     def _in_open_write(self) -> bool:
-        for uncommitted in self._uncommitted:  # noqa: SIM110 - any() costs five times as much
-            if uncommitted():
-                return True
+        try:
+            for uncommitted in self._uncommitted:
+                if uncommitted():
+                    return True
+        except Exception:  # noqa: BLE001 - an adapter must not break a request
+            logger.exception("It is not known whether a transaction is open; nothing is cached")
+            return True
         return False
 
     # -- declaring -------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from inspect import iscoroutinefunction
 from traceback import format_exception_only
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from cache_core.errors import UnkeyableValue
+from cache_core.errors import DeclarationError, UnkeyableValue
 from cache_core.events import Bypassed, Outcome, Reason
 from cache_core.keys.identity import Identities, Identity
 from cache_core.protocol.call import Call
@@ -177,8 +177,32 @@ class CachedFunction:
         return wrapper
 
     def key(self, /, *args: Any, **kwargs: Any) -> Key:
-        """The key of the entry for these arguments."""
+        """The key of the entry for these arguments.
+
+        Raises:
+            DeclarationError: It is the handle of a method and was not given the object.
+            UnkeyableValue: An argument has no stable text.
+        """
+        self._check_owner(args, kwargs)
         return self.binding.key(self.binding.bind(*args, **kwargs))
+
+    def _check_owner(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Python hands the object on to a method, but not to the handles of a method."""
+        owner = self.binding.parameters[0].name if self.binding.parameters else ""
+        if owner not in {"self", "cls"}:
+            return
+        given = args[0] if args else kwargs.get(owner)
+        kind = given if owner == "cls" and isinstance(given, type) else type(given)
+        name = self.function.__name__
+        for each in kind.__mro__:
+            method = vars(each).get(name)
+            if getattr(getattr(method, "__func__", method), "cached_function", None) is self:
+                return
+        raise DeclarationError(
+            f"{self.use_case.name!r} is a method, and its handles need the object it is called on "
+            f"as first argument, as in TheClass.{name}.invalidate(the_object, ...); they were given "
+            f"an object of type {type(given).__qualname__!r}"
+        )
 
     def invalidate(self, /, *args: Any, **kwargs: Any) -> Delivery:
         """Invalidates the one entry for these arguments."""

@@ -41,6 +41,7 @@ class Reason(str, Enum):
     REENTRANT = "reentrant"
     FLIGHT_LATE = "flight_late"
     MARKED = "marked"
+    RECONFIGURED = "reconfigured"
     VERSIONS_UNKNOWN = "versions_unknown"
     NO_CONTEXT = "no_context"
 

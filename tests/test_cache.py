@@ -497,3 +497,63 @@ class TestObserving:
             for done in [pool.submit(work) for _ in range(8)]:
                 done.result()
         assert figures(cache)["requests"] == 16_000
+
+
+class TestReconfiguring:
+    def test_a_request_under_way_goes_past_the_cache(self, cache):
+        """It cannot be told of invalidations any more, so it is served nothing old."""
+        get = counted(cache)
+        with cache.enable():
+            get(1)
+            cache.configure(namespace="other")
+            cache.invalidate("row", 1)
+            assert get(1)["run"] == 2
+            assert get(1)["run"] == 3
+        with cache.enable():
+            assert get(1)["run"] == 4
+            assert get(1)["run"] == 4
+
+    def test_a_failing_transaction_hook_means_caution(self, cache, caplog):
+        """When nobody can tell whether a transaction is open, nothing is kept; nothing breaks."""
+
+        def broken():
+            raise ConnectionError
+
+        get = counted(cache)
+        cache.watch_transactions(broken)
+        with cache.enable():
+            assert [get(1)["run"], get(1)["run"]] == [1, 2]
+        assert figures(cache)["bypasses"]["all"]["uncommitted"] == 2
+
+
+class TestHandlesOfMethods:
+    @pytest.fixture
+    def shop(self, cache):
+        class Shop:
+            @cache.cached(
+                key_type="row", id_arg="id", arg_adapters={"self": lambda self: "x"}, ttl=60
+            )
+            def get(self, id):
+                return id
+
+            @classmethod
+            @cache.cached(use_case="OfClass", ttl=60, ignore_args=["cls"])
+            def of_class(cls, name):
+                return name
+
+        return Shop
+
+    def test_they_take_the_object(self, cache, shop):
+        """Called on the class with the object first, also for a subclass that overrides it."""
+
+        class Special(shop):
+            def get(self, id):
+                return super().get(id)
+
+        assert shop.get.key(shop(), 7).urn == shop.get.key(Special(), 7).urn
+        assert shop.of_class.key(shop, "a").urn.startswith("urn:uc:OfClass")
+
+    def test_without_the_object_they_refuse(self, cache, shop):
+        """An argument in the object's place would name another entry without a word."""
+        with pytest.raises(DeclarationError, match=r"TheClass\.get"):
+            shop().get.invalidate(7, 7)

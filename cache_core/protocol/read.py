@@ -24,7 +24,6 @@ from cache_core.events import (
     Reason,
     SharedValueChanged,
 )
-from cache_core.keys.key import is_coarse
 from cache_core.protocol.fill import entry_of, keep_here, remember_value, settle
 from cache_core.protocol.flights import (
     Abandoned,
@@ -52,7 +51,7 @@ from cache_core.protocol.rules import (
     judge_remote,
     remaining,
 )
-from cache_core.protocol.versions import is_marked
+from cache_core.protocol.versions import by_life, is_marked
 from cache_core.protocol.write import deliver_pending
 from cache_core.wire.entry import digest_of
 
@@ -121,6 +120,8 @@ def _prepare(call: Call) -> None:
             raise GoPast(local_off)
     if call.runtime.uncommitted():
         raise GoPast(Reason.UNCOMMITTED)
+    if call.runtime.retired:
+        raise GoPast(Reason.RECONFIGURED)
 
 
 def _bypassed(call: Call, layer: Layer, part: Part, reason: Reason) -> None:
@@ -170,11 +171,8 @@ def _is_candidate(call: Call) -> bool:
 
 def _create(call: Call, absent: list[str]) -> Steps[None]:
     """Gives versions to things that have none, before anything is loaded under them (V2)."""
-    coarse = tuple([thing for thing in absent if is_coarse(thing)])
-    fine = tuple([thing for thing in absent if not is_coarse(thing)])
-    for things, ttl_ms in ((coarse, None), (fine, call.runtime.version_ttl_ms)):
-        if things:
-            call.versions.learn(things, (yield Create(things, ttl_ms)))
+    for things, ttl_ms in by_life(absent, call.runtime.version_ttl_ms):
+        call.versions.learn(things, (yield Create(things, ttl_ms)))
 
 
 def _local(call: Call) -> Kept | None:

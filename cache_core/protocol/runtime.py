@@ -91,6 +91,7 @@ class Runtime:
         self.flight_seconds = settings.flight_seconds
         self.version_ttl_ms = HOUR_MS
         self.invalidations = 0
+        self.retired = False
         self._wire_for = wire_for
         self._tallies: dict[str, Tally] = {}
         self._plans: dict[str, tuple[Target, Provided, Plan]] = {}
@@ -167,7 +168,7 @@ class Runtime:
             wire=self._wire(target),
             hooks=self.hooks,
             watched=self.settings.detect_mutation,
-            polled=self.polls,
+            polled=self.polls or self.retired,
             lineage=(old.lineage if old else 0) + restricted,
         )
         self._fit(plan)
@@ -205,6 +206,17 @@ class Runtime:
                     self._replan(target, provided)
         for name in names:
             self.hooks.send(PolicyChanged(name))
+
+    def retire(self) -> None:
+        """Ends the runtime: another one takes its place and is told of invalidations instead.
+
+        A request that began with this one goes past the cache from here on.
+        """
+        with self._lock:
+            self.retired = True
+            for _, _, plan in self._plans.values():
+                plan.fast = False
+        self.close()
 
     def close(self) -> None:
         """Tries once more to deliver what waits, then closes the connections of this process."""

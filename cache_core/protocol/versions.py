@@ -27,6 +27,22 @@ def is_marked(stamp: Iterable[str]) -> bool:
     return MARK in "".join(stamp)
 
 
+def by_life(things: Iterable[str], fine_ttl_ms: int) -> list[tuple[tuple[str, ...], int | None]]:
+    """*things* apart by how long their versions live: coarse ones do not expire (K6).
+
+    Args:
+        things: Any things.
+        fine_ttl_ms: Life of the versions of the others, in milliseconds.
+
+    Returns:
+        (things, life in milliseconds or None) for those of the two parts that are not empty.
+    """
+    parts: dict[int | None, list[str]] = {}
+    for thing in things:
+        parts.setdefault(None if is_coarse(thing) else fine_ttl_ms, []).append(thing)
+    return [(tuple(part), ttl_ms) for ttl_ms, part in parts.items()]
+
+
 class Versions(Protocol):
     """What the read path needs to know of versions.
 

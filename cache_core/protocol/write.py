@@ -14,8 +14,9 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from cache_core.events import Invalidated, Layer, LayerFailed
-from cache_core.keys.key import ROOT, is_coarse
+from cache_core.keys.key import ROOT
 from cache_core.protocol.operations import Bump, Steps
+from cache_core.protocol.versions import by_life
 
 if TYPE_CHECKING:
     from cache_core.protocol.runtime import Runtime
@@ -148,11 +149,9 @@ def deliver_pending(runtime: Runtime, now: float) -> Steps[None]:
 
 
 def _bump(runtime: Runtime, things: Sequence[str], hold_ms: int) -> Steps[list[str]]:
-    """Fresh versions in the order of *things*; coarse ones do not expire (K6)."""
+    """Fresh versions in the order of *things*."""
     fresh: dict[str, str] = {}
-    coarse = tuple([thing for thing in things if is_coarse(thing)])
-    fine = tuple([thing for thing in things if not is_coarse(thing)])
-    for part, ttl_ms in ((coarse, None), (fine, runtime.version_ttl_ms)):
+    for part, ttl_ms in by_life(things, runtime.version_ttl_ms):
         for begin in range(0, len(part), BATCH):
             batch = part[begin : begin + BATCH]
             fresh.update(zip(batch, (yield Bump(batch, ttl_ms, hold_ms))))

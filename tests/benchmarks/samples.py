@@ -64,6 +64,20 @@ def repeated_reads(peer: Peer, ids: Sequence[int] = IDS) -> Sample:
     return _own(sample)
 
 
+def repeated_keyword_reads(peer: Peer, ids: Sequence[int] = IDS) -> Sample:
+    """As ``repeated_reads``, with arguments given by name."""
+    call, request, user_id = peer.call, peer.request, ids[0]
+
+    def sample(repeats: int) -> float:
+        started = perf_counter()
+        with request():
+            for _ in range(repeats * len(ids)):
+                call(user_id, lang="en", page=2)
+        return perf_counter() - started
+
+    return _own(sample)
+
+
 def single_reads(peer: Peer) -> Sample:
     """Each request reads one entity: what a request costs is in the figure."""
     call, request, user_id = peer.call, peer.request, IDS[0]

@@ -132,7 +132,7 @@ def run(bench: Bench) -> None:
             one.append(_row(label, crowd, outcome))
             if entry.name == CORE:
                 name = f"loader runs, {crowd.callers} {_kind(crowd)} ({entry.layer})"
-                bench.report.exactly(name, 1, outcome.runs, "a process")
+                bench.report.at_most(name, 1, outcome.runs, "a process")
             if entry.layer == REMOTE:
                 each = TASKS_EACH if entry.is_async else THREADS_EACH
                 crowd = replace(crowd, callers=each)
@@ -140,7 +140,7 @@ def run(bench: Bench) -> None:
                 several.append(_row(label, crowd, outcome))
                 if entry.name == CORE:
                     name = f"loader runs, {PROCESSES} x {each} {_kind(crowd)}"
-                    bench.report.exactly(name, 1, outcome.runs / PROCESSES, "a process")
+                    bench.report.at_most(name, 1, outcome.runs / PROCESSES, "a process")
     head = ["", "callers", "loader runs", "errors", "p50", "max"]
     bench.report.table("Stampede in one process; the loader takes 100 ms", head, one)
     bench.report.table(f"Stampede in {PROCESSES} processes, callers in each", head, several)
