@@ -166,6 +166,7 @@ class HashHolding:
         return 7
 
 
+@pytest.mark.no_cover  # coverage's own lock would not survive the fork
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_forked_in_the_middle_of_a_write_works():
@@ -205,6 +206,7 @@ def test_parent_and_child_go_their_own_ways():
     assert set(layer.entries) == {"parent"}
 
 
+@pytest.mark.no_cover  # coverage's own lock would not survive the fork
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_children_forked_under_load_work():

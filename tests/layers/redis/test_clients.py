@@ -120,6 +120,7 @@ def test_a_ready_client_stays_open(make_layer, client):
     assert connections[0]._sock is not None
 
 
+@pytest.mark.no_cover  # coverage's own lock would not survive the fork
 def test_a_factory_is_called_once_in_a_process(make_layer, redis_server):
     """Sixteen threads that begin at once share one client; a fork gets one of its own."""
     calls = []

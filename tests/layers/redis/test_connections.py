@@ -243,6 +243,7 @@ def test_a_waiting_thread_gets_the_connection_that_is_given_back(make_layer, red
     assert not waiter.is_alive()
 
 
+@pytest.mark.no_cover  # coverage's own lock would not survive the fork
 def test_a_fork_opens_its_own_connections(layer):
     """A child after use in the parent works at once, on another connection (D10)."""
     first = connection_id(layer)
@@ -261,6 +262,7 @@ def test_a_fork_opens_its_own_connections(layer):
     assert connection_id(layer) == first
 
 
+@pytest.mark.no_cover  # coverage's own lock would not survive the fork
 def test_a_fork_while_a_thread_opens_does_not_hang(redis_server, make_layer):
     """A lock that another thread holds at the fork is not the child's (D10)."""
     layer = make_layer(redis_server.url)
