@@ -133,8 +133,12 @@ def use_once(used: bool) -> bool:
 
 
 def restore(variable: Holder, token: Token[Scope | None]) -> None:
-    """Sets *variable* back, also where a block is left in another context than it was entered in."""
+    """Sets *variable* back, also where a block is left in another context than it was entered in.
+
+    And also where CPython 3.11 has lost it: a finalizer that uses a variable while it is being set
+    does that.
+    """
     try:
         variable.reset(token)
-    except ValueError:
+    except (ValueError, LookupError):
         variable.set(None if token.old_value is Token.MISSING else token.old_value)

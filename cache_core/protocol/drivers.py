@@ -169,8 +169,9 @@ class _Timing:
             self._report(None)
         finally:
             if token is not None:
-                # A coroutine may be closed in another context than it ran in.
-                with suppress(ValueError):
+                # A coroutine may be closed in another context than it ran in; and CPython 3.11 loses
+                # a variable that a finalizer uses while it is being set.
+                with suppress(ValueError, LookupError):
                     leading.reset(token)
 
     def _report(self, error: BaseException | None) -> None:

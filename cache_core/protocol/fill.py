@@ -143,7 +143,7 @@ def entry_of(call: Call, mine: Any, *, created: float, expires: float) -> Kept:
     entry = Kept(mine, created=created, expires=expires, stamp=call.stamp, plan=plan)
     entry.identity = call.identity
     entry.checked = call.token
-    entry.fingerprint = plan.fingerprint(mine)
+    entry.fingerprint = plan.fingerprint(mine) if plan.watched else None
     return entry
 
 

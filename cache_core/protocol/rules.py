@@ -47,7 +47,7 @@ def judge_remote(envelope: Envelope, digest: bytes, ttl: float, wall: float) -> 
     if envelope.digest != digest:
         return Reason.OTHER_KEY if envelope.is_misplaced else Reason.INVALIDATED
     age_ms = wall * 1000 - envelope.created_ms
-    return Reason.EXPIRED if age_ms >= min(envelope.hard_ms, ttl * 1000) else None
+    return Reason.EXPIRED if age_ms >= envelope.hard_ms or age_ms >= ttl * 1000 else None
 
 
 def remaining(envelope: Envelope, wall: float) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import sys
 import threading
 import traceback
 import uuid
@@ -363,6 +364,10 @@ def test_a_flight_whose_leader_vanished_delays_one_caller(make_cache: Make) -> N
     assert row.figures()["bypasses"]["all"] == {"flight_late": 1}
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 12),
+    reason="before 3.12 CPython collects in the middle of ContextVar.set() and crashes by itself",
+)
 def test_a_finalizer_may_call_a_cached_function(make_cache: Make) -> None:
     """The collector may run user code between any two lines, also under our locks."""
     cache, runs = make_cache(remote=None), [0]

@@ -869,6 +869,7 @@ def test_d14_a_corrupt_entry_is_replaced_by_the_next_call(make_cache, server, ra
 
 def test_d15_a_flush_leaves_everything_foreign(make_cache, server, raw):
     """Keys of others, in this database and in another one, and their values stay."""
+    server.command("CONFIG", "RESETSTAT")  # other tests use this server as well
     source = Source(make_cache(server))
     source.request()
     raw.set("session:1", "foreign")

@@ -1,8 +1,10 @@
 """What each operation says to Redis, and what the answers mean.
 
 Commands are plain tuples. An operation is a generator: it yields the commands of one round trip, is
-sent their replies in order, and returns the operation's result. It does no I/O, so threads, asyncio
-and Redis Cluster share it. A command that Redis refused has the exception as its reply.
+sent their replies in order, and returns the operation's result. Only a ``Fetch``, which always takes
+one round trip and which nearly every call makes, is a pair of methods. Neither does any I/O, so
+threads, asyncio and Redis Cluster share them. A command that Redis refused has the exception as its
+reply.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from cache_core.layers.base import (
     Create,
     Fetch,
     Fetched,
-    RemoteOperation,
     RemoteResult,
     Store,
 )
@@ -71,10 +72,8 @@ class Commands:
         self.pattern = f"{namespace.translate(_SCAN_SPECIAL)}:[ve]:*"
         """A SCAN pattern that our keys match, and no other namespace's."""
 
-    def talk(self, operation: RemoteOperation) -> Talk:
+    def talk(self, operation: Store | Create | Bump) -> Talk:
         """The commands of *operation*; see the module for how to drive them."""
-        if isinstance(operation, Fetch):
-            return self._fetch(operation)
         if isinstance(operation, Store):
             return self._store(operation)
         if isinstance(operation, Create):
@@ -95,7 +94,7 @@ class Commands:
                 return removed
 
     def fetch(self, operation: Fetch) -> list[Command]:
-        """The commands of a ``Fetch``; no other operation is as frequent, or as simple."""
+        """The commands of a ``Fetch``, all of one round trip; it is no ``Talk``, being so frequent."""
         prefix = self._version
         keys = [prefix + thing for thing in operation.things]
         if operation.entry is not None:
@@ -105,17 +104,13 @@ class Commands:
         return [("MGET", *keys)] if keys else []
 
     def fetched(self, operation: Fetch, replies: Replies) -> Fetched:
-        """What the replies to the commands of a ``Fetch`` say."""
+        """What the replies to these commands say."""
         if self._per_key:
             values = [_value(reply) for reply in replies]
         else:
             values = _accepted(replies)[0] if replies else []
         entry = values.pop() if operation.entry is not None else None
         return Fetched(tuple([v if v is None else v.decode("latin-1") for v in values]), entry)
-
-    def _fetch(self, operation: Fetch) -> Talk:
-        commands = self.fetch(operation)
-        return self.fetched(operation, (yield commands) if commands else [])
 
     def _store(self, operation: Store) -> Talk:
         key = self._entry + operation.entry

@@ -1,8 +1,13 @@
 """Our own few connections: one operation at a time on each, the last one used is used next.
 
 redis-py's connection objects do the talking (handshake, TLS, parsing); its pool and its command
-machinery are left out, they cost more than the network does on a good day. A connection on which
-anything unexpected happened is thrown away: a late reply must never answer the next question.
+machinery are left out, they cost more than the network does on a good day. Threads use a
+connection's socket, threads and loops its parser. Both have no public name and are the same in
+redis-py 5 to 8: the timeout of a live connection cannot be changed otherwise, and the parser hands
+out a refusal as it is, where ``read_response`` raises it and writes a host name for each reply.
+
+A connection on which anything unexpected happened is thrown away: a late reply must never answer
+the next question.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from typing import Any, cast
 import redis.asyncio.connection
 import redis.connection
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from cache_core.errors import RemoteError
 from cache_core.layers.redis.commands import Command, Replies
@@ -72,6 +77,10 @@ def _nameless() -> dict[str, None]:
 _NAMELESS = _nameless()
 
 
+_GONE = (Disconnected, ConnectionError)
+"""How a connection that the other side has closed shows: as redis-py says it, or as Python does."""
+
+
 def _packer() -> Callable[[Command], bytes] | None:
     """What redis-py packs a command with where hiredis is installed; a quarter of its time."""
     try:
@@ -87,13 +96,15 @@ _pack = _packer()
 class _Line:
     """A place for one connection of a thread; opens it when asked, again when it was closed."""
 
-    __slots__ = ("_connection", "_make", "_outdated", "_timeout")
+    __slots__ = ("_connection", "_make", "_parser", "_socket", "_timeout")
+
+    _socket: Any
+    _parser: Any
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self._make = make
         self._connection: Any = None
         self._timeout = 0.0
-        self._outdated = False
 
     @property
     def is_open(self) -> bool:
@@ -103,7 +114,7 @@ class _Line:
         if self._connection is not None:
             try:
                 return self._ask(commands, timeout)
-            except Disconnected:
+            except _GONE:
                 # Most likely it was closed while idle, by a restart for example. Every command of
                 # ours may run twice (rule X0), so a fresh connection gets its chance.
                 self.hang_up()
@@ -112,34 +123,24 @@ class _Line:
 
     def hang_up(self) -> None:
         connection, self._connection = self._connection, None
-        self._outdated = False
         if connection is not None:
             connection.disconnect()
 
     def _open(self, timeout: float) -> None:
         self._connection, self._timeout = self._make(socket_timeout=timeout), timeout
         self._connection.connect()
+        self._socket, self._parser = self._connection._sock, self._connection._parser  # noqa: SLF001
 
     def _ask(self, commands: Sequence[Command], timeout: float) -> Replies:
-        connection = self._connection
         if timeout != self._timeout:
-            # redis-py has no public way to change the timeout of a live connection.
-            connection._sock.settimeout(timeout)  # noqa: SLF001
+            self._socket.settimeout(timeout)
             self._timeout = timeout
-        connection.send_packed_command(_packed(connection, commands), check_health=False)
-        replies = [self._read(connection) for _ in commands]
-        if self._outdated:
-            self.hang_up()
+        for packed in _packed(self._connection, commands):
+            self._socket.sendall(packed)
+        replies = [self._parser.read_response() for _ in commands]
+        if ReadOnlyError in map(type, replies):
+            self.hang_up()  # no longer the master: the name may lead to the new one
         return replies
-
-    def _read(self, connection: Any) -> Any:
-        try:
-            return connection.read_response()
-        except ReadOnlyError as error:
-            self._outdated = True  # no longer the master: the name may lead to the new one
-            return error
-        except ResponseError as error:
-            return error
 
 
 class Connections:
@@ -213,14 +214,13 @@ class Connections:
 class _LoopLine:
     """A place for one connection of an event loop; as ``_Line``."""
 
-    __slots__ = ("_connection", "_hanging_up", "_make", "_outdated", "_timer", "is_late")
+    __slots__ = ("_connection", "_hanging_up", "_make", "_timer", "is_late")
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self._make = make
         self._connection: Any = None
         self._timer: asyncio.Handle | None = None
         self._hanging_up: asyncio.Task[None] | None = None
-        self._outdated = False
         self.is_late = False
 
     @property
@@ -231,7 +231,7 @@ class _LoopLine:
         if self._connection is not None:
             try:
                 return await self._ask(commands, timeout)
-            except Disconnected:
+            except _GONE:
                 if self.is_late:
                     raise
                 await self.hang_up()
@@ -240,7 +240,7 @@ class _LoopLine:
 
     async def hang_up(self, *, nowait: bool = True) -> None:
         connection, self._connection = self._connection, None
-        self._outdated = self.is_late = False
+        self.is_late = False
         if connection is not None:
             with suppress(RedisError):  # it is closed all the same, only not in good order
                 await connection.disconnect(nowait=nowait)
@@ -257,10 +257,11 @@ class _LoopLine:
         try:
             packed = _packed(connection, commands)
             await connection.send_packed_command(packed, check_health=False)
-            replies = [await self._read(connection) for _ in commands]
+            parser = connection._parser  # noqa: SLF001 - see above
+            replies = [await parser.read_response() for _ in commands]
         finally:
             self._timer.cancel()
-        if self._outdated:
+        if ReadOnlyError in map(type, replies):
             await self.hang_up()
         return replies
 
@@ -273,15 +274,6 @@ class _LoopLine:
         # Ends the pending read with an error. Kept, for a loop holds its tasks weakly.
         hanging_up = self._connection.disconnect(nowait=True)
         self._hanging_up = asyncio.get_running_loop().create_task(hanging_up)
-
-    async def _read(self, connection: Any) -> Any:
-        try:
-            return await connection.read_response()
-        except ReadOnlyError as error:
-            self._outdated = True
-            return error
-        except ResponseError as error:
-            return error
 
 
 class LoopConnections:

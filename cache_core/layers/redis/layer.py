@@ -52,7 +52,7 @@ class RedisLayer:
         try:
             executor = self._threads.get()
             commands = self._commands[executor.per_key]
-            if type(operation) is Fetch:
+            if isinstance(operation, Fetch):
                 words = commands.fetch(operation)
                 replies = executor.execute(words, self._options.read_timeout) if words else ()
                 return commands.fetched(operation, replies)
@@ -64,14 +64,12 @@ class RedisLayer:
         """Executes *operation* on the running event loop; raises as ``perform``."""
         try:
             executor = await self._loops.get()
-            talk = self._commands[executor.per_key].talk(operation)
-            timeout = self._timeout(operation)
-            try:
-                commands = next(talk)
-                while True:
-                    commands = talk.send(await executor.execute(commands, timeout))
-            except StopIteration as end:
-                return cast("RemoteResult", end.value)
+            commands = self._commands[executor.per_key]
+            if isinstance(operation, Fetch):
+                words = commands.fetch(operation)
+                replies = await executor.execute(words, self._options.read_timeout) if words else ()
+                return commands.fetched(operation, replies)
+            return await _arun(executor, commands.talk(operation), self._options.write_timeout)
         except Exception as error:
             raise self._failure(error, operation) from error
 
@@ -127,10 +125,6 @@ class RedisLayer:
 
         return for_loop(self._options)
 
-    def _timeout(self, operation: RemoteOperation) -> float:
-        is_read = isinstance(operation, Fetch)
-        return self._options.read_timeout if is_read else self._options.write_timeout
-
     def _failure(self, error: Exception, operation: object) -> RemoteError:
         """What to tell of *error*. Its own text only where no password can be in it."""
         name = operation if isinstance(operation, str) else type(operation).__name__.lower()
@@ -147,6 +141,15 @@ def _run(executor: Executor, talk: Generator[Any, Any, T], timeout: float) -> T:
         commands = next(talk)
         while True:
             commands = talk.send(executor.execute(commands, timeout))
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
+async def _arun(executor: AsyncExecutor, talk: Generator[Any, Any, T], timeout: float) -> T:
+    try:
+        commands = next(talk)
+        while True:
+            commands = talk.send(await executor.execute(commands, timeout))
     except StopIteration as end:
         return cast("T", end.value)
 
