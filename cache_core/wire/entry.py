@@ -52,9 +52,6 @@ Extras = tuple[tuple[str, str], ...]
 class Envelope(NamedTuple):
     """The header of an entry, read and checked; the payload is still as it came.
 
-    A named tuple, because it is made on every remote hit and a frozen dataclass takes 0.6
-    microseconds longer to make.
-
     Attributes:
         codec: Id of the codec that wrote the payload.
         flags: Whether the entry is signed and how it is compressed.
@@ -204,9 +201,11 @@ class Wire:
         extras, start = _read_extras(data, count) if count else ((), _HEADER.size)
         if len(data) - self._seal.size - start != size:
             raise Unreadable(Reason.MALFORMED, "The entry has the wrong length.")
-        return Envelope(
-            codec, flags, created_ms, soft_ms, hard_ms, load_us, digest, extras, bound, key, data, start
-        )  # fmt: skip
+        times = (created_ms, soft_ms, hard_ms, load_us)
+        # Made without a call of the class, in half the time: this is done on every remote hit.
+        return tuple.__new__(
+            Envelope, (codec, flags, *times, digest, extras, bound, key, data, start)
+        )
 
     def decode(self, envelope: Envelope) -> Any:
         """The value in an entry that was opened, once its seal held.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.benchmarks import samples
-from tests.benchmarks.peers import REMOTE, make_all
-from tests.benchmarks.peers.by_hand import AGET, GET
-from tests.benchmarks.peers.own import BOTH, CORE, SECRETS, cached
+from tests.benchmarks.peers import REMOTE, Order, make_all
+from tests.benchmarks.peers.by_hand import AGET, GET, get
+from tests.benchmarks.peers.own import BOTH, CORE, CORE_JSON, SECRETS, cached, remote, remote_json
 from tests.benchmarks.subject import IDS, Loader
 
 if TYPE_CHECKING:
@@ -17,21 +17,34 @@ if TYPE_CHECKING:
 def run(bench: Bench) -> None:
     """Measures hits for threads, then for asyncio; shows the round trips."""
     with bench.pinned():
+        _alone(bench)
+    with bench.pinned():
         _threads(bench)
     with bench.pinned():
         _asyncio(bench)
 
 
-def _threads(bench: Bench) -> None:
-    peers = make_all(REMOTE, is_async=False, url=bench.url)
+def _alone(bench: Bench) -> None:
+    """The target, before any peer is made: threads that one keeps make every system call dearer."""
+    makers = {GET: get, CORE: remote, CORE_JSON: remote_json}
+    peers = {name: make(Order(Loader(), bench.url)) for name, make in makers.items()}
     races = {name: samples.first_reads(peer) for name, peer in peers.items()}
     title = (
         "Remote hit: a request reads 256 entities, each in Redis (client and server on one core)"
     )
-    result = bench.effort.race(title, races, batch=len(IDS), baseline=GET)
+    result = bench.effort.race(title, races, batch=len(IDS))
     bench.report.race(result)
     bench.report.at_most("remote hit", 1.25, result.ratio(CORE), f"x {GET}")
     _round_trips(bench, "remote hits", races[CORE], len(IDS))
+    for peer in peers.values():
+        peer.close()
+
+
+def _threads(bench: Bench) -> None:
+    peers = make_all(REMOTE, is_async=False, url=bench.url)
+    races = {name: samples.first_reads(peer) for name, peer in peers.items()}
+    title = "The same beside all others, in a process with sixteen threads of gcache"
+    bench.report.race(bench.effort.race(title, races, batch=len(IDS), baseline=GET))
     for peer in peers.values():
         peer.close()
 

@@ -110,7 +110,9 @@ class Commands:
         else:
             values = _accepted(replies)[0] if replies else []
         entry = values.pop() if operation.entry is not None else None
-        return Fetched(tuple([v if v is None else v.decode("latin-1") for v in values]), entry)
+        versions = tuple([v if v is None else v.decode("latin-1") for v in values])
+        # Made without a call of the class, in half the time: this is done on nearly every call.
+        return tuple.__new__(Fetched, (versions, entry))
 
     def _store(self, operation: Store) -> Talk:
         key = self._entry + operation.entry
