@@ -18,6 +18,9 @@ from cache_core.keys.text import RAW, RAW_IDS, component_text, id_text, mark, ma
 
 Adapter = Callable[[Any], object]
 
+_EXPECTED: dict[object, str] = {str: "str", "str": "str", int: "int", "int": "int"}
+"""What a signature may announce, and the name of its type in the sources."""
+
 _STARS: dict[object, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 
 
@@ -132,6 +135,8 @@ class Binding:
         p = self.prefix = _free_prefix([parameter.name for parameter in self.parameters])
         self.namespace: dict[str, object] = {
             f"{p}type": type,
+            f"{p}str": str,
+            f"{p}int": int,
             f"{p}RAW": RAW,
             f"{p}IDS": RAW_IDS,
             f"{p}mark": mark,
@@ -197,7 +202,19 @@ class Binding:
             self.namespace[adapter_name] = adapter
             value, test = f"{p}value", f"{p}value := {adapter_name}({name})"
         # type(), not __class__: a proxy claims the class of what it stands for at this moment.
-        return f"{value} if {p}type({test}) in {p}{types} else {p}{other}({value}, {name!r})"
+        known = f"{p}type({test}) in {p}{types}"
+        expected = _EXPECTED.get(self._expected(name)) if adapter is None else None
+        if expected is not None:
+            # What the signature announces is compared first: that costs half of the look-up.
+            known = f"{p}type({value}) is {p}{expected} or {known}"
+        return f"{value} if {known} else {p}{other}({value}, {name!r})"
+
+    def _expected(self, name: str) -> object:
+        """The type that the annotation or else the default of a parameter announces."""
+        parameter = next(each for each in self.parameters if each.name == name)
+        if parameter.annotation is not Parameter.empty:
+            return parameter.annotation if isinstance(parameter.annotation, (str, type)) else None
+        return type(parameter.default)
 
     def _compile_bind(self) -> Callable[..., tuple[Hashable, ...]]:
         p = self.prefix
