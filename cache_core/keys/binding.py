@@ -7,21 +7,28 @@ of ``Signature.bind``. An item of a type in ``RAW`` stands for itself, any other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from inspect import Parameter
 from typing import Any, cast
 
 from cache_core.errors import DeclarationError, did_you_mean
-from cache_core.keys.function import check_function, place, signature_of
+from cache_core.keys.function import (
+    ONE_VALUE,
+    STARS,
+    check_function,
+    check_helper,
+    place,
+    signature_of,
+)
 from cache_core.keys.key import Entity, Key
+from cache_core.keys.tenancy import Level, TenantId, key_name, levels_of
 from cache_core.keys.text import RAW, RAW_IDS, component_text, id_text, mark, mark_id
 
 Adapter = Callable[[Any], object]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 _EXPECTED: dict[object, str] = {str: "str", "str": "str", int: "int", "int": "int"}
 """What a signature may announce, and the name of its type in the sources."""
-
-_STARS: dict[object, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 
 
 class Binding:
@@ -30,6 +37,9 @@ class Binding:
     The id argument is left out of the key's arguments, because the id stands for it; with an
     adapter of its own it is in them too. ``*args`` and ``**kwargs`` are one argument each and
     always in, unless ignored: they hold more than an id.
+
+    The ids of tenants are in the key too: as the arguments that they are, or where one of them is
+    not, all by themselves.
 
     Args:
         function: The function that is declared.
@@ -40,17 +50,20 @@ class Binding:
         arg_adapters: Parameter name -> callable that turns the argument into something that a key
             can be built from.
         ignore_args: Parameters that do not change the result.
+        tenant: Level name -> where the tenant's id is, the outermost level first.
 
     Attributes:
         function: The function.
         parameters: Its parameters.
+        levels: The levels of the tenant path, the outermost first.
         prefix: What every name in the sources begins with that is not a parameter's; no parameter
             begins with it.
         signature_source: The function's own parameter list.
         call_source: The arguments that hand these parameters on to the function.
         key_source: The items of a local key: the id, where there is an entity, then the arguments
             in the order of their names.
-        arg_names: The parameters behind the items after the id, in their order.
+        arg_names: The names behind the items after the id, in their order: those of parameters,
+            and of tenant levels where they are items by themselves.
         namespace: What the names in the sources stand for.
 
     Raises:
@@ -66,6 +79,7 @@ class Binding:
         id_arg: str | tuple[str, Adapter] | None = None,
         arg_adapters: Mapping[str, Adapter] | None = None,
         ignore_args: Collection[str] | None = None,
+        tenant: Mapping[str, TenantId] | None = None,
     ) -> None:
         check_function(function)
         self.function = function
@@ -75,6 +89,7 @@ class Binding:
         self._adapters = _adapters(function, arg_adapters)
         self._ignored = _names(function, ignore_args)
         self._id_name, self._id_adapter = _split(function, id_arg)
+        self.levels = levels_of(function, tenant)
         self._check()
         self._generate()
 
@@ -87,6 +102,8 @@ class Binding:
         self._check_entity()
         self._check_adapters()
         self._check_owner()
+        for level in self.levels:
+            self._check_level(level, names)
 
     def _check_entity(self) -> None:
         name = self._id_name
@@ -98,7 +115,7 @@ class Binding:
         if name in self._ignored:
             raise self._error(f"{name!r} is the id_arg and cannot be in ignore_args as well.")
         kinds = {parameter.name: parameter.kind for parameter in self.parameters}
-        if name is not None and kinds[name] in _STARS and self._id_adapter is None:
+        if name is not None and kinds[name] in STARS and self._id_adapter is None:
             raise self._error(
                 f"{name!r} holds any number of arguments and so is no id; "
                 f"give id_arg=({name!r}, callable) that takes the id out of it."
@@ -126,6 +143,19 @@ class Binding:
                 f"or ignore_args=[{first!r}] when it does not matter."
             )
 
+    def _check_level(self, level: Level, names: Sequence[str]) -> None:
+        name, take = level.parameter, level.take
+        if name is not None:
+            _check_names(self.function, level.option, [name], names)
+            if self.parameters[names.index(name)].kind in STARS and take is None:
+                raise self._error(
+                    f"{level.option} is {name!r}, which holds any number of arguments and so is no "
+                    f"id; give ({name!r}, callable) that takes the id out of it."
+                )
+        if take is not None:
+            parameters = self.parameters if name is None else ONE_VALUE
+            check_helper(take, level.option, self.function, parameters)
+
     def _error(self, text: str) -> DeclarationError:
         return DeclarationError(f"{place(self.function)}: {text}")
 
@@ -141,28 +171,56 @@ class Binding:
             f"{p}IDS": RAW_IDS,
             f"{p}mark": mark,
             f"{p}mark_id": mark_id,
+            f"{p}packed": _packed,
         }
         self.signature_source = self._signature_source()
         self.call_source = ", ".join([_argument_source(each) for each in self.parameters])
-        self.arg_names = self._names_of_arguments()
-        items = [self._item_source(name) for name in self.arg_names]
-        if self._id_name is not None:
-            items.insert(0, self._id_source(self._id_name))
+        levels = self._level_sources()
+        items = self._item_sources(levels)
         self.key_source = ", ".join(items)
-        self._bind = self._compile_bind()
+        self._places = [items.index(source) for source in levels.values() if source in items]
+        self._bind = self._compiled("bind", _tuple_source(items))
+        self._ids = self._compiled("ids", _tuple_source(levels.values()))
+        self._pack = self._compiled("pack", f"{p}packed({self.call_source})")
+
+    def _item_sources(self, levels: Mapping[str, str]) -> list[str]:
+        names = self._names_of_arguments()
+        if all(self._is_told(level, names) for level in self.levels):
+            levels = {}
+        self.arg_names = sorted([*names, *levels])
+        items = [levels.get(name) or self._item_source(name) for name in self.arg_names]
+        return items if self._id_name is None else [self._id_source(self._id_name), *items]
+
+    def _level_sources(self) -> dict[str, str]:
+        """Name in the key -> source of the item, for each level of the tenant path."""
+        sources = {}
+        for index, level in enumerate(self.levels):
+            name = f"{self.prefix}level{index}"
+            self.namespace[name] = level.item
+            sources[key_name(level.name)] = f"{name}({level.parameter or self.call_source})"
+        return sources
 
     def _names_of_arguments(self) -> list[str]:
-        return sorted(
+        return [
             parameter.name
             for parameter in self.parameters
             if parameter.name not in self._ignored and not self._is_only_id(parameter)
-        )
+        ]
+
+    def _is_told(self, level: Level, names: Sequence[str]) -> bool:
+        """Whether keys differ wherever the level's id does, because the argument is in them."""
+        name = level.parameter
+        if level.take is not None:
+            return False
+        if name == self._id_name:
+            return self._id_adapter is None
+        return name in names and name not in self._adapters
 
     def _is_only_id(self, parameter: Parameter) -> bool:
         return (
             parameter.name == self._id_name
             and parameter.name not in self._adapters
-            and parameter.kind not in _STARS
+            and parameter.kind not in STARS
         )
 
     def _signature_source(self) -> str:
@@ -177,7 +235,7 @@ class Binding:
         return ", ".join(parts)
 
     def _parameter_source(self, index: int, parameter: Parameter) -> str:
-        source = _STARS.get(parameter.kind, "") + parameter.name
+        source = STARS.get(parameter.kind, "") + parameter.name
         if parameter.default is Parameter.empty:
             return source
         name = f"{self.prefix}default{index}"
@@ -216,16 +274,21 @@ class Binding:
             return parameter.annotation if isinstance(parameter.annotation, (str, type)) else None
         return type(parameter.default)
 
-    def _compile_bind(self) -> Callable[..., tuple[Hashable, ...]]:
-        p = self.prefix
-        comma = "," if self.key_source else ""
-        source = f"def {p}bind({self.signature_source}): return ({self.key_source}{comma})"
+    def _compiled(self, name: str, expression: str) -> Callable[..., Any]:
+        """A function that takes the function's own parameters and returns *expression*."""
+        name = f"{self.prefix}{name}"
         namespace = dict(self.namespace)
+        source = f"def {name}({self.signature_source}): return {expression}"
         exec(source, namespace)  # noqa: S102 - built from the names of parameters only
-        bind = cast("Callable[..., tuple[Hashable, ...]]", namespace[f"{p}bind"])
+        made = cast("Callable[..., Any]", namespace[name])
         # A call that does not fit is reported under the name of the function that was meant.
-        bind.__qualname__ = getattr(self.function, "__qualname__", self.use_case)
-        return bind
+        made.__qualname__ = getattr(self.function, "__qualname__", self.use_case)
+        return made
+
+    @property
+    def tenant_path(self) -> tuple[str, ...]:
+        """The names of the tenant levels, the outermost first; empty for none."""
+        return tuple([level.name for level in self.levels])
 
     # -- calls and keys --------------------------------------------------------------------------
 
@@ -236,7 +299,33 @@ class Binding:
             TypeError: The arguments do not fit the signature.
             UnkeyableValue: The id or an argument has no stable text.
         """
-        return self._bind(*args, **kwargs)
+        items: tuple[Hashable, ...] = self._bind(*args, **kwargs)
+        return items
+
+    def arguments(self, /, *args: Any, **kwargs: Any) -> Arguments:
+        """The arguments of one call as a wrapper hands them on, whatever its spelling.
+
+        Raises:
+            TypeError: The arguments do not fit the signature.
+        """
+        packed: Arguments = self._pack(*args, **kwargs)
+        return packed
+
+    def path(
+        self, items: Sequence[Hashable], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> list[tuple[str, str]]:
+        """The tenant path of one call: pairs of level and canonical text of the id.
+
+        Args:
+            items: The items of its local key.
+            args: Its arguments by position.
+            kwargs: Those by keyword.
+
+        Raises:
+            UnkeyableValue: A tenant has no id.
+        """
+        found: Any = [items[place] for place in self._places] or self._ids(*args, **kwargs)
+        return [(level.name, text) for level, (text,) in zip(self.levels, found)]
 
     def key(self, components: Sequence[Hashable]) -> Key:
         """The full key behind the items of a local key.
@@ -303,11 +392,19 @@ def _free_prefix(names: Sequence[str]) -> str:
     return prefix
 
 
+def _packed(*args: Any, **kwargs: Any) -> Arguments:
+    return args, kwargs
+
+
+def _tuple_source(items: Iterable[str]) -> str:
+    return f"({''.join([f'{item}, ' for item in items])})"
+
+
 def _argument_source(parameter: Parameter) -> str:
     name = parameter.name
     if parameter.kind is Parameter.KEYWORD_ONLY:
         return f"{name}={name}"
-    return _STARS.get(parameter.kind, "") + name
+    return STARS.get(parameter.kind, "") + name
 
 
 def _opens_keyword_only(kinds: Sequence[object], index: int) -> bool:

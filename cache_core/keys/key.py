@@ -8,11 +8,23 @@
 
 Every component is percent-escaped, so none can be taken for two, and no two keys share a text. The
 braces are a hash tag of Redis Cluster: an entry lies beside the version of its entity.
+
+A *thing* is whatever has a version, written as the text that its version key ends in::
+
+    {*}                     everything
+    {uc:GetUser}            a use case
+    {uc:GetUser}/s:12       a slot of it
+    {user_id:42}            an entity
+    {user_id:*}             every entity of a type, at once
+    {user_id:+}             some entity of a type, whichever it is
+    {t:profile}             a tag
+    {org:1}/  {org:1}/user:2/   a tenant path, by each of its prefixes
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -36,13 +48,20 @@ LONGEST = 200
 """Characters of a storage text beyond which its arguments are replaced by their digest."""
 
 USE_CASE_TYPE = "uc"
+TAG_TYPE = "t"
 RESERVED_KEY_TYPES = {
     USE_CASE_TYPE: "the versions of use cases are kept under it",
-    "t": "the versions of tags are kept under it",
+    TAG_TYPE: "the versions of tags are kept under it",
 }
 
-# The names in a program are few, and escaping looks at each character.
-name_text = lru_cache(maxsize=4096)(escape)
+
+@lru_cache(maxsize=4096)
+def name_text(name: str) -> str:
+    """``escape(name)``, remembered: the names in a program are few.
+
+    A member of an enum of texts is the plain text, which is equal to it.
+    """
+    return escape(str.__str__(name))
 
 
 def check_key_type(key_type: object) -> None:
@@ -101,9 +120,10 @@ def slot_thing(name: str, slot: int) -> str:
 
 
 def type_thing(key_type: str) -> str:
-    """The tail of the version key of all entities of a type: ``{user_id:*}``.
+    """The thing of all entities of a type at once: ``{user_id:*}``.
 
-    No entity is called so: a star in an id is escaped.
+    Its version is replaced when all of them are invalidated. No entity is called so: a star in an
+    id is escaped.
 
     Raises:
         DeclarationError: The key type is empty or reserved.
@@ -112,14 +132,76 @@ def type_thing(key_type: str) -> str:
     return f"{{{name_text(key_type)}:*}}"
 
 
+def any_thing(key_type: str) -> str:
+    """The thing that stands for some entity of a type, whichever it is: ``{user_id:+}``.
+
+    Its version is replaced whenever one of them is invalidated, and when all are. What depends on
+    it needs no other thing of the type.
+
+    Raises:
+        DeclarationError: The key type is empty or reserved.
+    """
+    check_key_type(key_type)
+    return f"{{{name_text(key_type)}:+}}"
+
+
+def entity_things(entities: Iterable[tuple[str, object]]) -> list[str]:
+    """What to invalidate of entities: their things, and those for any of their types; each once.
+
+    Args:
+        entities: Pairs of key type and id.
+
+    Raises:
+        DeclarationError: A key type is empty or reserved.
+        UnkeyableValue: An id has no stable text.
+    """
+    found = [Entity.of(key_type, entity_id) for key_type, entity_id in entities]
+    things = [entity.thing for entity in found]
+    return list(dict.fromkeys([*things, *[any_thing(entity.key_type) for entity in found]]))
+
+
+def number_of(things: Iterable[str]) -> int:
+    """How many things people would count: what stands for any entity goes along with each one."""
+    return sum([not thing.endswith("+}") for thing in things])
+
+
+def tag_thing(name: object) -> str:
+    """The tail of the version key of the tag *name*: ``{t:profile}``.
+
+    Raises:
+        DeclarationError: *name* is not a text, or is empty.
+    """
+    if not isinstance(name, str) or not name:
+        found = "empty" if isinstance(name, str) else f"of type {type(name).__name__}"
+        raise DeclarationError(f"A tag is {found}; give a text, for example 'profile'.")
+    return f"{{{TAG_TYPE}:{escape(str.__str__(name))}}}"
+
+
+def tenant_things(path: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The things of a tenant path, from its first level down: ``{org:1}/``, ``{org:1}/user:2/``.
+
+    All of them lie in one slot of Redis Cluster. No entity is called so: it ends in a brace.
+
+    Args:
+        path: Pairs of level and canonical text of the id, the outermost first.
+    """
+    things: list[str] = []
+    for level, text in path:
+        step = f"{name_text(level)}:{escape(text)}"
+        things.append(f"{things[-1]}{step}/" if things else f"{{{step}}}/")
+    return tuple(things)
+
+
 def is_coarse(thing: str) -> bool:
-    """Whether *thing* is the root, a whole use case or a whole type of entity.
+    """Whether *thing* is everything, a use case, a type of entity or a first tenant level.
 
     Its version does not expire: that would empty a whole use case at once.
     """
-    if thing.endswith("*}"):
-        return True
-    return thing.startswith(f"{{{USE_CASE_TYPE}:") and thing.endswith("}")
+    return thing.endswith(_COARSE_ENDS) or (thing.startswith(_USE_CASE) and thing.endswith("}"))
+
+
+_COARSE_ENDS = ("*}", "+}", "}/")
+_USE_CASE = f"{{{USE_CASE_TYPE}:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from enum import Enum
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +13,12 @@ from cache_core.keys.key import (
     SLOTS,
     Entity,
     Key,
+    any_thing,
     is_coarse,
+    name_text,
     slot_thing,
+    tag_thing,
+    tenant_things,
     type_thing,
     use_case_thing,
 )
@@ -159,26 +165,117 @@ def test_things_are_named_as_documented():
     assert Entity.of("user_id", 42).thing == "{user_id:42}"
     assert use_case_thing("Get User") == "{uc:Get%20User}"
     assert slot_thing("GetUser", 17) == "{uc:GetUser}/s:17"
+    assert type_thing("user_id") == "{user_id:*}"
+    assert any_thing("user_id") == "{user_id:+}"
+    assert tag_thing("front page") == "{t:front%20page}"
+    path = [("organization", "1/2"), ("user", "a")]
+    assert tenant_things(path) == ("{organization:1%2F2}/", "{organization:1%2F2}/user:a/")
 
 
-@given(texts, texts, names, texts)
-def test_no_two_things_share_a_text(name, other, key_type, id):
-    """Root, use cases, slots and entities cannot be taken for each other."""
-    entity, neighbour = Entity(key_type, id).thing, Entity(key_type + id, "").thing
-    things = {ROOT, use_case_thing(name), slot_thing(name, 1), entity}
-    assert len(things) == 4
-    assert (use_case_thing(name) == use_case_thing(other)) is (name == other)
-    assert (entity == neighbour) is (id == "")
+levels = texts.filter(bool)
+# Every kind of thing, as what it is made from; two of these are different things unless equal.
+things = st.one_of(
+    st.just(("root",)),
+    st.tuples(st.just("use case"), texts),
+    st.tuples(st.just("slot"), texts, st.integers(0, SLOTS - 1)),
+    st.tuples(st.just("entity"), names, texts),
+    st.tuples(st.just("type"), names),
+    st.tuples(st.just("any"), names),
+    st.tuples(st.just("tag"), levels),
+    st.tuples(
+        st.just("tenant"),
+        st.lists(st.tuples(levels, levels), min_size=1, max_size=3).map(tuple),
+    ),
+)
+makers = {
+    "root": lambda: ROOT,
+    "use case": use_case_thing,
+    "slot": slot_thing,
+    "entity": lambda *parts: Entity(*parts).thing,
+    "type": type_thing,
+    "any": any_thing,
+    "tag": tag_thing,
+    "tenant": lambda path: tenant_things(path)[-1],
+}
 
 
-@given(texts, names, texts)
-def test_only_root_and_use_cases_are_coarse(name, key_type, id):
-    """Entities and slots are fine, whatever they are called."""
-    assert is_coarse(ROOT)
-    assert is_coarse(use_case_thing(name))
-    assert is_coarse(type_thing(key_type))
-    assert not is_coarse(slot_thing(name, 17))
-    assert not is_coarse(Entity(key_type, id).thing)
+def text_of(thing):
+    kind, *parts = thing
+    return makers[kind](*parts)
+
+
+@given(things, things)
+def test_no_two_things_share_a_text(one, other):
+    """Things of any two kinds, whatever they are called, cannot be taken for each other."""
+    assert (text_of(one) == text_of(other)) is (one == other)
+
+
+@given(st.data(), things)
+def test_things_that_nearly_agree_share_no_text(data, one):
+    """The same parts make another thing of another kind, or moved to another place."""
+    kind, *parts = one
+    words = [text_of(one), kind, *parts, "*", "+", "s:1", "uc:a", "t:a"]
+    word = data.draw(st.sampled_from([word for word in words if isinstance(word, str) and word]))
+    others = {("tag", word), ("use case", word), ("tenant", (("a", word),)), ("entity", "a", word)}
+    texts = [text_of(other) for other in others - {one}]
+    assert len({*texts, text_of(one)}) == len(texts) + 1
+
+
+@given(things)
+def test_only_few_things_are_coarse(thing):
+    """Root, use cases, whole types and first tenant levels are, whatever they are called."""
+    coarse = {"root", "use case", "type", "any"}
+    first_level = thing[0] == "tenant" and len(thing[1]) == 1
+    assert is_coarse(text_of(thing)) is (thing[0] in coarse or first_level)
+
+
+@given(st.lists(st.tuples(levels, levels), min_size=1, max_size=4))
+def test_a_tenant_path_has_a_thing_for_each_prefix(path):
+    """Each begins with the one above it, and with the braces that decide on its slot in a cluster."""
+    found = tenant_things(path)
+    assert len(found) == len(path)
+    assert found[-2:-1] == tenant_things(path[:-1])[-1:]
+    assert all(thing.startswith(found[0][:-1]) for thing in found)
+
+
+@pytest.mark.parametrize("path", [[("a", "1/b:2")], [("a:1/b", "2")], [("a", "1"), ("b/", "2")]])
+def test_no_level_can_pretend_to_be_two(path):
+    """C2: separators in names and ids are escaped, so nobody reaches into another tenant."""
+    one = tenant_things([("x", "1"), ("a", "1"), ("b", "2")])
+    assert not set(tenant_things([("x", "1"), *path])[1:]) & set(one[2:])
+
+
+def test_without_a_path_there_are_no_tenant_things():
+    """No levels, no things."""
+    assert tenant_things([]) == ()
+
+
+@pytest.mark.parametrize("name", ["", None, 7, ["a"]])
+def test_a_tag_is_a_text_that_says_something(name):
+    """Anything else is refused, with an example."""
+    with pytest.raises(DeclarationError, match="give a text, for example 'profile'"):
+        tag_thing(name)
+
+
+@pytest.mark.parametrize("make", [type_thing, any_thing])
+@pytest.mark.parametrize("key_type", ["", "uc", "t"])
+def test_things_of_a_type_check_the_type(make, key_type):
+    """What can be no key type has no things."""
+    with pytest.raises(DeclarationError):
+        make(key_type)
+
+
+def test_a_member_of_an_enum_of_texts_is_its_text():
+    """Whichever of two equal names is seen first, every process writes the same thing."""
+
+    class Kind(str, Enum):
+        POST = "post"
+
+    for key_type in (Kind.POST, "post"):
+        name_text.cache_clear()
+        assert {Entity(key_type, "3").thing, Entity("post", "3").thing} == {"{post:3}"}
+        assert any_thing(key_type) == "{post:+}"
+        assert tag_thing(key_type) == "{t:post}"
 
 
 def test_ids_of_any_type_make_one_entity():

@@ -1,0 +1,247 @@
+"""Invalidating: everything that a cache can be told has changed.
+
+Each method names the things whose versions are to be replaced; what that does and what becomes of it
+is in ``protocol.write``. Whatever depends on how many things, it is one operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cache_core.errors import DeclarationError, did_you_mean
+from cache_core.keys.key import (
+    ROOT,
+    Key,
+    any_thing,
+    entity_things,
+    slot_thing,
+    tag_thing,
+    tenant_things,
+    type_thing,
+    use_case_thing,
+)
+from cache_core.keys.tenancy import tenant_text
+from cache_core.protocol.drivers import arun, run
+from cache_core.protocol.write import Delivery, invalidate
+from cache_core.writing import Writing
+
+if TYPE_CHECKING:
+    from cache_core.cached import CachedFunction
+    from cache_core.clock import Clock
+    from cache_core.protocol.runtime import Runtime
+    from cache_core.protocol.scope import Current, Scope
+
+
+class Invalidating:
+    """The part of a ``Cache`` that invalidates.
+
+    Each method takes ``buffer_ms``: for this many milliseconds from now readers go past the cache
+    for what was invalidated. It is for sources that lag behind a write, such as replicas. Each
+    returns ``Delivery.OK`` when no request that begins later can get an older value, or
+    ``Delivery.QUEUED`` when the store did not acknowledge. Those with an ``a`` in front are for
+    asyncio.
+    """
+
+    clock: Clock
+    _current: Current
+    _functions: dict[str, CachedFunction]
+
+    @property
+    def runtime(self) -> Runtime:
+        """The configured cache that is told."""
+        raise NotImplementedError
+
+    def invalidate(self, key_type: str, id: object, *, buffer_ms: int = 0) -> Delivery:
+        """Invalidates every entry of an entity, of any use case, in every layer and process.
+
+        Entries that depend on any entity of the type are invalidated too.
+
+        Args:
+            key_type: The kind of entity, as in ``cached(key_type=...)``.
+            id: The entity's id; ``7`` and ``"7"`` are the same.
+            buffer_ms: For this many milliseconds from now readers go past the cache; for sources
+                that lag behind a write, such as replicas.
+
+        Returns:
+            ``Delivery.OK`` when no request that begins later can get an older value, or
+            ``Delivery.QUEUED`` when the store did not acknowledge.
+
+        Raises:
+            UnkeyableValue: The id has no stable text.
+        """
+        return self.invalidate_many([(key_type, id)], buffer_ms=buffer_ms)
+
+    async def ainvalidate(self, key_type: str, id: object, *, buffer_ms: int = 0) -> Delivery:
+        """As ``invalidate``, for asyncio."""
+        return await self.ainvalidate_many([(key_type, id)], buffer_ms=buffer_ms)
+
+    def invalidate_many(
+        self, entities: Iterable[tuple[str, object]], *, buffer_ms: int = 0
+    ) -> Delivery:
+        """Invalidates several entities, given as pairs of key type and id, in one round trip."""
+        return self._invalidate(entity_things(entities), buffer_ms)
+
+    async def ainvalidate_many(
+        self, entities: Iterable[tuple[str, object]], *, buffer_ms: int = 0
+    ) -> Delivery:
+        """As ``invalidate_many``, for asyncio."""
+        return await self._ainvalidate(entity_things(entities), buffer_ms)
+
+    def invalidate_type(self, key_type: str, *, buffer_ms: int = 0) -> Delivery:
+        """Invalidates every entry of every entity of a type, as after a write of unknown extent.
+
+        Raises:
+            DeclarationError: The key type is empty or reserved.
+        """
+        return self._invalidate(_of_type(key_type), buffer_ms)
+
+    async def ainvalidate_type(self, key_type: str, *, buffer_ms: int = 0) -> Delivery:
+        """As ``invalidate_type``, for asyncio."""
+        return await self._ainvalidate(_of_type(key_type), buffer_ms)
+
+    def invalidate_tags(self, *names: str, buffer_ms: int = 0) -> Delivery:
+        """Invalidates every entry that has one of the tags, of any use case.
+
+        Raises:
+            DeclarationError: A name is empty or not a text.
+        """
+        return self._invalidate([tag_thing(name) for name in names], buffer_ms)
+
+    async def ainvalidate_tags(self, *names: str, buffer_ms: int = 0) -> Delivery:
+        """As ``invalidate_tags``, for asyncio."""
+        return await self._ainvalidate([tag_thing(name) for name in names], buffer_ms)
+
+    def invalidate_tenant(self, *, buffer_ms: int = 0, **levels: object) -> Delivery:
+        """Invalidates every entry of a tenant and of all tenants below it.
+
+        Args:
+            buffer_ms: As for ``invalidate``.
+            levels: The path from its first level down, as in ``organization=1, user=2``.
+
+        Raises:
+            DeclarationError: No path was given, or not from its first level down.
+            UnkeyableValue: An id is None or empty, or has no stable text.
+        """
+        return self._invalidate([self._of_tenant(levels)], buffer_ms)
+
+    async def ainvalidate_tenant(self, *, buffer_ms: int = 0, **levels: object) -> Delivery:
+        """As ``invalidate_tenant``, for asyncio."""
+        return await self._ainvalidate([self._of_tenant(levels)], buffer_ms)
+
+    def invalidate_use_case(self, use_case: str, *, buffer_ms: int = 0) -> Delivery:
+        """Invalidates every entry of a use case.
+
+        Raises:
+            DeclarationError: No such use case was declared.
+        """
+        return self._invalidate([self._of_use_case(use_case)], buffer_ms)
+
+    async def ainvalidate_use_case(self, use_case: str, *, buffer_ms: int = 0) -> Delivery:
+        """As ``invalidate_use_case``, for asyncio."""
+        return await self._ainvalidate([self._of_use_case(use_case)], buffer_ms)
+
+    def invalidate_key(self, key: Key, *, buffer_ms: int = 0) -> Delivery:
+        """Invalidates one entry; what ``function.invalidate(...)`` calls."""
+        return self._invalidate([self._slot_of(key)], buffer_ms)
+
+    async def ainvalidate_key(self, key: Key, *, buffer_ms: int = 0) -> Delivery:
+        """As ``invalidate_key``, for asyncio."""
+        return await self._ainvalidate([self._slot_of(key)], buffer_ms)
+
+    def flush(self, *, buffer_ms: int = 0) -> Delivery:
+        """Invalidates everything in this cache's namespace; touches no foreign key."""
+        self.runtime.local.clear()
+        return self._invalidate([ROOT], buffer_ms)
+
+    async def aflush(self, *, buffer_ms: int = 0) -> Delivery:
+        """As ``flush``, for asyncio."""
+        self.runtime.local.clear()
+        return await self._ainvalidate([ROOT], buffer_ms)
+
+    def writing(self, key_type: str | None = None, id: object = None) -> Writing:
+        """Brackets a write to the database, from before its first statement to after its COMMIT.
+
+        ::
+
+            with cache.writing("user_id", 7):
+                with transaction.atomic():
+                    ...
+
+        Inside, the running scope goes past the cache. At the end what was touched is invalidated.
+        Where a use case is "strict", its readers are told before the COMMIT. See ``Writing`` for
+        more entities, asyncio, and use without a block.
+
+        Args:
+            key_type: The kind of entity that is written; None when that is told later.
+            id: Its id.
+
+        Raises:
+            UnkeyableValue: The id has no stable text.
+        """
+        runtime = self.runtime
+        things = [] if key_type is None else entity_things([(key_type, id)])
+        return Writing(runtime, self._scope_on(runtime), things)
+
+    # -- behind them -----------------------------------------------------------------------------
+
+    def _invalidate(self, things: Sequence[str], buffer_ms: int) -> Delivery:
+        runtime, now = self.runtime, self.clock.monotonic()
+        scope = self._scope_on(runtime)
+        return run(runtime, invalidate(runtime, scope, things, now, quarantine_ms=buffer_ms))
+
+    async def _ainvalidate(self, things: Sequence[str], buffer_ms: int) -> Delivery:
+        runtime, now = self.runtime, self.clock.monotonic()
+        scope = self._scope_on(runtime)
+        return await arun(runtime, invalidate(runtime, scope, things, now, quarantine_ms=buffer_ms))
+
+    def _scope_on(self, runtime: Runtime) -> Scope | None:
+        """The innermost scope that goes by the versions of *runtime*."""
+        current = self._current.scope.get()
+        scope = None if current is None else current.real
+        while scope is not None and scope.runtime is not runtime:
+            scope = scope.parent
+        return scope
+
+    def _slot_of(self, key: Key) -> str:
+        self.runtime.tally(key.use_case).invalidations += 1
+        return slot_thing(key.use_case, key.slot)
+
+    def _of_use_case(self, use_case: str) -> str:
+        self.runtime.tally(self._declared(use_case).use_case.name).invalidations += 1
+        return use_case_thing(use_case)
+
+    def _declared(self, use_case: str) -> CachedFunction:
+        try:
+            return self._functions[use_case]
+        except KeyError:
+            raise DeclarationError(
+                f"No use case {use_case!r} is declared on this cache. "
+                f"{did_you_mean(use_case, self._functions)}".rstrip()
+            ) from None
+
+    def _of_tenant(self, levels: Mapping[str, object]) -> str:
+        self._check_path(tuple(levels))
+        return tenant_things([(name, tenant_text(name, levels[name])) for name in levels])[-1]
+
+    def _check_path(self, given: tuple[str, ...]) -> None:
+        """Refuses a path that nothing can depend on: the call would invalidate nothing in silence.
+
+        Levels that no function of this process has may be those of another one.
+        """
+        functions = tuple(self._functions.values())  # another thread may declare one more
+        paths = {own.binding.tenant_path for own in functions} - {()}
+        known = {name for path in paths for name in path}
+        is_foreign = not known.issuperset(given)
+        if given and (is_foreign or any(path[: len(given)] == given for path in paths)):
+            return
+        declared = "; ".join(sorted([", ".join(path) for path in paths])) or "none"
+        raise DeclarationError(
+            f"invalidate_tenant() was given {', '.join(given) or 'no level'}, where no tenant path "
+            "begins. Give ids by the names of their levels, the outermost first: "
+            f"organization=1, user=2. Declared paths: {declared}."
+        )
+
+
+def _of_type(key_type: str) -> list[str]:
+    return [type_thing(key_type), any_thing(key_type)]
