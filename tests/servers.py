@@ -6,8 +6,10 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -163,6 +165,19 @@ class RedisServer:
         """Deletes every key of every database."""
         self.command("FLUSHALL")
 
+    def follow(self, master: RedisServer) -> None:
+        """Becomes a replica of *master*; returns when it has all of its data."""
+        self.command("REPLICAOF", master.host, str(master.port))
+        deadline = time.monotonic() + DEADLINE
+        while "master_link_status:up" not in self.command("INFO", "replication"):
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self!r} got no data from {master!r} in {DEADLINE} s.")
+            time.sleep(0.005)
+
+    def promote(self) -> None:
+        """Becomes a master of its own."""
+        self.command("REPLICAOF", "NO", "ONE")
+
     def command(self, *parts: str) -> str:
         """Sends one command on a connection of its own.
 
@@ -202,6 +217,7 @@ class RedisServer:
         log = self._folder / "server.log"
         settings = ["--port", str(port), "--bind", self.host, "--dir", str(self._folder)]
         settings += ["--save", "", "--appendonly", "no", "--logfile", str(log)]
+        settings += ["--repl-diskless-sync-delay", "0"]  # a new replica is served at once
         if self.password:
             settings += ["--requirepass", self.password]
         return [*settings, *self._args]
@@ -271,3 +287,95 @@ class RedisServers:
     ) -> None:
         while self._servers:
             self._servers.pop().close()
+
+
+class Forwarder:
+    """An address that leads to a server, as a name does that a failover gives to another one.
+
+    Connections can be cut the hard way, and all bytes on their way can be held back, as a network
+    does that is broken without anybody being told.
+
+    Args:
+        server: Where it leads at first.
+
+    Attributes:
+        host: Where it listens.
+        port: Where it listens.
+    """
+
+    host = HOST
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._flows = threading.Event()
+        self._flows.set()
+        self._listener = socket.create_server((self.host, 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        self.thaw()
+
+    @property
+    def url(self) -> str:
+        """What a client connects to."""
+        return f"redis://{self.host}:{self.port}/0"
+
+    def lead_to(self, server: RedisServer) -> None:
+        """Connections that are made from now on lead to *server*; those that are there stay."""
+        self._server = server
+
+    def cut(self) -> None:
+        """Resets every connection (RST): both ends get an error, and what was on its way is lost."""
+        while self._pairs:
+            for end in self._pairs.pop():
+                with suppress(OSError):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    end.shutdown(socket.SHUT_RD)  # wakes the thread that reads from it
+                end.close()
+
+    def freeze(self) -> None:
+        """Holds back every byte; connections stay open, and new ones are accepted."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """Lets everything go on that was held back."""
+        self._flows.set()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                self._connect(near)
+
+    def _connect(self, near: socket.socket) -> None:
+        try:
+            far = socket.create_connection((self._server.host, self._server.port))
+        except OSError:
+            near.close()
+            return
+        self._pairs.append((near, far))
+        for one, other in ((near, far), (far, near)):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                self._flows.wait()
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests import servers
-from tests.servers import ServerError, require_server
+from tests.servers import Forwarder, ServerError, require_server
 
 
 def test_two_servers_are_independent(private_redis):
@@ -17,6 +17,19 @@ def test_two_servers_are_independent(private_redis):
     assert one.port != other.port
     assert one.command("GET", "name") == "one"
     assert other.command("EXISTS", "name") == "0"
+
+
+def test_a_replica_has_its_masters_data_until_it_is_promoted(private_redis):
+    """follow() waits for the data; after promote() the server takes writes of its own."""
+    master, replica = private_redis(), private_redis()
+    master.command("SET", "name", "value")
+    replica.follow(master)
+    assert replica.command("GET", "name") == "value"
+    with pytest.raises(ServerError, match="READONLY"):
+        replica.command("SET", "name", "other")
+    replica.promote()
+    replica.command("SET", "name", "other")
+    assert master.command("GET", "name") == "value"
 
 
 def test_flush_empties_the_server(private_redis):
@@ -94,3 +107,49 @@ def test_an_absent_server_skips_here_and_fails_in_ci(monkeypatch, ci, outcome):
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match=r"tests/tools/redis\.sh"):
         require_server("redis")
+
+
+def test_a_forwarder_leads_elsewhere_and_keeps_what_is_there(private_redis):
+    """After lead_to() new connections reach the other server; those that are open stay."""
+    one, other = private_redis(), private_redis()
+    with Forwarder(one) as address:
+        before = socket.create_connection((address.host, address.port), timeout=5)
+        assert asked(before, b"SET name one\r\n") == b"+OK\r\n"
+        address.lead_to(other)
+        with socket.create_connection((address.host, address.port), timeout=5) as after:
+            assert asked(after, b"EXISTS name\r\n") == b":0\r\n"
+            assert asked(before, b"EXISTS name\r\n") == b":1\r\n"
+        before.close()
+
+
+def test_a_forwarder_holds_back_and_lets_go(private_redis):
+    """Between freeze() and thaw() a connection looks alive and carries nothing; nothing is lost."""
+    with Forwarder(private_redis()) as address:  # noqa: SIM117 - the second needs the first
+        with socket.create_connection((address.host, address.port), timeout=5) as connection:
+            address.freeze()
+            connection.sendall(b"PING\r\n")
+            connection.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                connection.recv(16)
+            address.thaw()
+            connection.settimeout(5)
+            assert connection.recv(16) == b"+PONG\r\n"
+
+
+def test_a_forwarder_resets_connections(private_redis):
+    """After cut() both ends get an error, and new connections go on."""
+    server = private_redis()
+    with Forwarder(server) as address:
+        connection = socket.create_connection((address.host, address.port), timeout=5)
+        assert asked(connection, b"PING\r\n") == b"+PONG\r\n"
+        address.cut()
+        with pytest.raises(ConnectionResetError):
+            connection.recv(16)
+        connection.close()
+        with socket.create_connection((address.host, address.port), timeout=5) as again:
+            assert asked(again, b"PING\r\n") == b"+PONG\r\n"
+
+
+def asked(connection, command):
+    connection.sendall(command)
+    return connection.recv(64)

@@ -7,7 +7,9 @@ redis-py 5 to 8: the timeout of a live connection cannot be changed otherwise, a
 out a refusal as it is, where ``read_response`` raises it and writes a host name for each reply.
 
 A connection on which anything unexpected happened is thrown away: a late reply must never answer
-the next question.
+the next question. So is one to a server that has changed: a connection survives when its master
+becomes a replica, and would go on reading old versions from it (rule E3). Each connection asks who
+answers when it is opened, and whenever there is a pulse to take.
 """
 
 from __future__ import annotations
@@ -27,7 +29,16 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ReadOnlyError, RedisError
 
 from cache_core.errors import RemoteError
-from cache_core.layers.redis.commands import Command, Replies
+from cache_core.layers.redis.commands import Answers, Command
+from cache_core.layers.redis.node import (
+    INFO,
+    NOBODY,
+    Changed,
+    Node,
+    Nodes,
+    heartbeat_commands,
+    pulse_of,
+)
 from cache_core.layers.redis.options import RedisOptions
 
 BUSY = "every connection is in use; see 'max_connections'"
@@ -77,8 +88,9 @@ def _nameless() -> dict[str, None]:
 _NAMELESS = _nameless()
 
 
-_GONE = (Disconnected, ConnectionError)
-"""How a connection that the other side has closed shows: as redis-py says it, or as Python does."""
+_GONE = (Disconnected, ConnectionError, Changed)
+"""How a connection that leads nowhere shows: the other side has closed it, as redis-py says it or as
+Python does, or somebody else answers."""
 
 
 def _packer() -> Callable[[Command], bytes] | None:
@@ -96,51 +108,56 @@ _pack = _packer()
 class _Line:
     """A place for one connection of a thread; opens it when asked, again when it was closed."""
 
-    __slots__ = ("_connection", "_make", "_parser", "_socket", "_timeout")
+    __slots__ = ("_make", "_node", "_nodes", "_parser", "_socket", "_timeout", "connection")
 
     _socket: Any
     _parser: Any
 
-    def __init__(self, make: Callable[..., Any]) -> None:
+    def __init__(self, make: Callable[..., Any], nodes: Nodes) -> None:
         self._make = make
-        self._connection: Any = None
+        self._nodes = nodes
+        self._node = NOBODY
+        self.connection: Any = None
         self._timeout = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        return self._connection is not None
-
-    def exchange(self, commands: Sequence[Command], timeout: float) -> Replies:
-        if self._connection is not None:
+    def exchange(self, commands: Sequence[Command], timeout: float, heartbeat: str) -> Answers:
+        if self.connection is not None:
             try:
-                return self._ask(commands, timeout)
+                if self._node is self._nodes.master:
+                    return self._ask(commands, timeout, heartbeat)
             except _GONE:
                 # Most likely it was closed while idle, by a restart for example. Every command of
                 # ours may run twice (rule X0), so a fresh connection gets its chance.
-                self.hang_up()
+                pass
+            self.hang_up()
         self._open(timeout)
-        return self._ask(commands, timeout)
+        return self._ask(commands, timeout, heartbeat)
 
     def hang_up(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         if connection is not None:
             connection.disconnect()
 
     def _open(self, timeout: float) -> None:
-        self._connection, self._timeout = self._make(socket_timeout=timeout), timeout
-        self._connection.connect()
-        self._socket, self._parser = self._connection._sock, self._connection._parser  # noqa: SLF001
+        self.connection, self._timeout = self._make(socket_timeout=timeout), timeout
+        self.connection.connect()
+        self._socket, self._parser = self.connection._sock, self.connection._parser  # noqa: SLF001
+        self._node = self._nodes.meet(self._ask([INFO], timeout)[0][0])
 
-    def _ask(self, commands: Sequence[Command], timeout: float) -> Replies:
+    def _ask(self, commands: Sequence[Command], timeout: float, heartbeat: str = "") -> Answers:
         if timeout != self._timeout:
             self._socket.settimeout(timeout)
             self._timeout = timeout
-        for packed in _packed(self._connection, commands):
-            self._socket.sendall(packed)
+        if heartbeat:
+            commands = [*heartbeat_commands(heartbeat), *commands]
+        self._socket.sendall(_packed(self.connection, commands))
         replies = [self._parser.read_response() for _ in commands]
-        if ReadOnlyError in map(type, replies):
-            self.hang_up()  # no longer the master: the name may lead to the new one
-        return replies
+        for reply in replies:
+            if reply.__class__ is ReadOnlyError:
+                self._nodes.master = None  # no longer the master: the name may lead to the new one
+        if heartbeat:
+            return _with_pulse(replies, self._node, self._nodes)
+        return replies, (self._node.epoch,) * len(replies)
 
 
 class Connections:
@@ -148,29 +165,37 @@ class Connections:
 
     Args:
         options: How to reach Redis.
+        nodes: Who answers.
     """
 
     per_key = False
 
-    def __init__(self, options: RedisOptions) -> None:
+    def __init__(self, options: RedisOptions, nodes: Nodes) -> None:
         kind, arguments = connection_arguments(options)
         cls = getattr(redis.connection, kind)
         self._patience = options.connect_timeout
         # append and pop are atomic: the fast path needs no lock. Open lines stand at the right.
         self._lines = deque(
-            _Line(lambda **more: cls(**arguments, **more)) for _ in range(options.max_connections)
+            _Line(lambda **more: cls(**arguments, **more), nodes)
+            for _ in range(options.max_connections)
         )
         self._freed = threading.Condition()
         self._waiting = 0
 
-    def execute(self, commands: Sequence[Command], timeout: float) -> Replies:
-        """Sends *commands* at once and reads all replies; each has *timeout* seconds."""
+    def execute(self, commands: Sequence[Command], timeout: float, heartbeat: str = "") -> Answers:
+        """Sends *commands* at once and reads all replies; each has *timeout* seconds.
+
+        Args:
+            commands: What to send.
+            timeout: Seconds for each reply.
+            heartbeat: The key to write for a pulse, which is then the first reply; empty for none.
+        """
         try:
             line = self._lines.pop()
         except IndexError:
             line = self._wait()
         try:
-            return line.exchange(commands, timeout)
+            return line.exchange(commands, timeout, heartbeat)
         except BaseException:
             line.hang_up()
             raise
@@ -185,7 +210,7 @@ class Connections:
             self._give(line)
 
     def _give(self, line: _Line) -> None:
-        if line.is_open:
+        if line.connection is not None:
             self._lines.append(line)
         else:
             self._lines.appendleft(line)
@@ -214,45 +239,51 @@ class Connections:
 class _LoopLine:
     """A place for one connection of an event loop; as ``_Line``."""
 
-    __slots__ = ("_connection", "_hanging_up", "_make", "_timer", "is_late")
+    __slots__ = ("_hanging_up", "_make", "_node", "_nodes", "_timer", "connection", "is_late")
 
-    def __init__(self, make: Callable[..., Any]) -> None:
+    def __init__(self, make: Callable[..., Any], nodes: Nodes) -> None:
         self._make = make
-        self._connection: Any = None
+        self._nodes = nodes
+        self._node = NOBODY
+        self.connection: Any = None
         self._timer: asyncio.Handle | None = None
         self._hanging_up: asyncio.Task[None] | None = None
         self.is_late = False
 
-    @property
-    def is_open(self) -> bool:
-        return self._connection is not None
-
-    async def exchange(self, commands: Sequence[Command], timeout: float) -> Replies:
-        if self._connection is not None:
+    async def exchange(
+        self, commands: Sequence[Command], timeout: float, heartbeat: str
+    ) -> Answers:
+        if self.connection is not None:
             try:
-                return await self._ask(commands, timeout)
+                if self._node is self._nodes.master:
+                    return await self._ask(commands, timeout, heartbeat)
             except _GONE:
                 if self.is_late:
                     raise
-                await self.hang_up()
+            await self.hang_up()
         await self._open(timeout)
-        return await self._ask(commands, timeout)
+        return await self._ask(commands, timeout, heartbeat)
 
     async def hang_up(self, *, nowait: bool = True) -> None:
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         self.is_late = False
         if connection is not None:
             with suppress(RedisError):  # it is closed all the same, only not in good order
                 await connection.disconnect(nowait=nowait)
 
     async def _open(self, timeout: float) -> None:
-        self._connection = self._make(socket_timeout=timeout)
-        await self._connection.connect()
+        self.connection = self._make(socket_timeout=timeout)
+        await self.connection.connect()
         # From here on one timer watches over a whole exchange, for less than redis-py's two cost.
-        self._connection.socket_timeout = None
+        self.connection.socket_timeout = None
+        self._node = self._nodes.meet((await self._ask([INFO], timeout))[0][0])
 
-    async def _ask(self, commands: Sequence[Command], timeout: float) -> Replies:
-        connection = self._connection
+    async def _ask(
+        self, commands: Sequence[Command], timeout: float, heartbeat: str = ""
+    ) -> Answers:
+        connection = self.connection
+        if heartbeat:
+            commands = [*heartbeat_commands(heartbeat), *commands]
         self._timer = asyncio.get_running_loop().call_later(timeout, self._check)
         try:
             packed = _packed(connection, commands)
@@ -261,9 +292,12 @@ class _LoopLine:
             replies = [await parser.read_response() for _ in commands]
         finally:
             self._timer.cancel()
-        if ReadOnlyError in map(type, replies):
-            await self.hang_up()
-        return replies
+        for reply in replies:
+            if reply.__class__ is ReadOnlyError:
+                self._nodes.master = None  # no longer the master: the name may lead to the new one
+        if heartbeat:
+            return _with_pulse(replies, self._node, self._nodes)
+        return replies, (self._node.epoch,) * len(replies)
 
     def _check(self) -> None:
         """Time is up. When the loop itself was late, a reply that is here by now still counts."""
@@ -272,7 +306,7 @@ class _LoopLine:
     def _expire(self) -> None:
         self.is_late = True
         # Ends the pending read with an error. Kept, for a loop holds its tasks weakly.
-        hanging_up = self._connection.disconnect(nowait=True)
+        hanging_up = self.connection.disconnect(nowait=True)
         self._hanging_up = asyncio.get_running_loop().create_task(hanging_up)
 
 
@@ -281,29 +315,38 @@ class LoopConnections:
 
     Args:
         options: How to reach Redis.
+        nodes: Who answers.
     """
 
     per_key = False
 
-    def __init__(self, options: RedisOptions) -> None:
+    def __init__(self, options: RedisOptions, nodes: Nodes) -> None:
         kind, arguments = connection_arguments(options)
         cls = getattr(redis.asyncio.connection, kind)
         self._patience = options.connect_timeout
         self._lines = deque(
-            _LoopLine(lambda **more: cls(**arguments, **more))
+            _LoopLine(lambda **more: cls(**arguments, **more), nodes)
             for _ in range(options.max_connections)
         )
         self._waiters: deque[asyncio.Future[_LoopLine]] = deque()
         self._is_closed = False
 
-    async def execute(self, commands: Sequence[Command], timeout: float) -> Replies:
-        """Sends *commands* at once and reads all replies, within *timeout* seconds."""
+    async def execute(
+        self, commands: Sequence[Command], timeout: float, heartbeat: str = ""
+    ) -> Answers:
+        """Sends *commands* at once and reads all replies, within *timeout* seconds.
+
+        Args:
+            commands: What to send.
+            timeout: Seconds for all of it.
+            heartbeat: As for ``Connections.execute``.
+        """
         line = self._lines.pop() if self._lines else await self._wait()
         try:
-            replies = await line.exchange(commands, timeout)
+            answers = await line.exchange(commands, timeout, heartbeat)
             if self._is_closed:
                 await line.hang_up(nowait=False)
-            return replies
+            return answers
         except BaseException as error:
             is_late = line.is_late and isinstance(error, Exception)
             await line.hang_up()
@@ -325,7 +368,7 @@ class LoopConnections:
             if not waiter.done():
                 waiter.set_result(line)
                 return
-        if line.is_open:
+        if line.connection is not None:
             self._lines.append(line)
         else:
             self._lines.appendleft(line)
@@ -346,8 +389,20 @@ class LoopConnections:
         raise RemoteError(BUSY)
 
 
-def _packed(connection: Any, commands: Sequence[Command]) -> Sequence[bytes]:
-    if _pack is not None:
-        return [_pack(command) for command in commands]
-    packed: Sequence[bytes] = connection.pack_commands(commands)
-    return packed
+def _with_pulse(replies: list[Any], node: Node, nodes: Nodes) -> Answers:
+    """Answers that begin with a pulse, on a connection that was opened to *node*.
+
+    Raises:
+        Changed: The pulse is of another node, or of another life of it.
+    """
+    beat, info, *others = replies
+    if nodes.meet(info) != node:
+        raise Changed("the server is not the one that the connection was opened to")
+    return [pulse_of(beat, node.epoch), *others], (node.epoch,) * (1 + len(others))
+
+
+def _packed(connection: Any, commands: Sequence[Command]) -> bytes:
+    """All *commands* in one piece, so that they leave together."""
+    if _pack is None:
+        return b"".join(connection.pack_commands(commands))
+    return _pack(commands[0]) if len(commands) == 1 else b"".join(map(_pack, commands))

@@ -14,14 +14,20 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from cache_core.errors import MissingExtra, RemoteError
-from cache_core.layers.base import Fetch, RemoteOperation, RemoteResult
+from cache_core.events import logger
+from cache_core.layers.base import Fetch, Fetched, RemoteOperation, RemoteResult
 from cache_core.layers.redis.commands import Commands, ping
+from cache_core.layers.redis.node import Nodes
 
 if TYPE_CHECKING:
+    from cache_core.clock import Clock
+    from cache_core.layers.base import Feeding
     from cache_core.layers.redis.clients import AsyncExecutor, Executor
     from cache_core.layers.redis.options import RedisOptions
 
 T = TypeVar("T")
+
+_NOTHING = Fetched(())
 
 
 class RedisLayer:
@@ -39,7 +45,11 @@ class RedisLayer:
         if find_spec("redis") is None:
             raise MissingExtra("The Redis layer", package="redis", extra="redis")
         self._options = options
-        self._commands = {k: Commands(namespace, per_key=k) for k in (False, True)}
+        self._namespace = namespace
+        self._commands = {k: Commands(namespace, options, per_key=k) for k in (False, True)}
+        waiting = options.wait_timeout if options.wait_replicas else 0.0
+        self._write_timeout = options.write_timeout + waiting
+        self._nodes = Nodes(options)
         self._threads = _PerProcess(self._open)
         self._loops = _PerLoop(self._aopen)
 
@@ -54,9 +64,12 @@ class RedisLayer:
             commands = self._commands[executor.per_key]
             if isinstance(operation, Fetch):
                 words = commands.fetch(operation)
-                replies = executor.execute(words, self._options.read_timeout) if words else ()
-                return commands.fetched(operation, replies)
-            return _run(executor, commands.talk(operation), self._options.write_timeout)
+                beat = commands.heartbeat() if operation.pulse else ""
+                if not words and not beat:
+                    return _NOTHING
+                answers = executor.execute(words, self._options.read_timeout, beat)
+                return commands.fetched(operation, answers)
+            return _run(executor, commands.talk(operation), self._write_timeout)
         except Exception as error:
             raise self._failure(error, operation) from error
 
@@ -67,11 +80,33 @@ class RedisLayer:
             commands = self._commands[executor.per_key]
             if isinstance(operation, Fetch):
                 words = commands.fetch(operation)
-                replies = await executor.execute(words, self._options.read_timeout) if words else ()
-                return commands.fetched(operation, replies)
-            return await _arun(executor, commands.talk(operation), self._options.write_timeout)
+                beat = commands.heartbeat() if operation.pulse else ""
+                if not words and not beat:
+                    return _NOTHING
+                answers = await executor.execute(words, self._options.read_timeout, beat)
+                return commands.fetched(operation, answers)
+            return await _arun(executor, commands.talk(operation), self._write_timeout)
         except Exception as error:
             raise self._failure(error, operation) from error
+
+    def feed(self, table: Any, clock: Clock) -> Feeding | None:
+        """What keeps *table* up to date with the versions in Redis, once it is started.
+
+        Args:
+            table: A ``protocol.feed.FeedTable``.
+            clock: Where the table's times come from.
+
+        Returns:
+            None where the feed is off, or Redis is a cluster: there is no one server to listen to.
+        """
+        options = self._options
+        if options.cluster:
+            logger.warning("A Redis Cluster has no feed: versions are read once per request.")
+        if options.cluster or options.feed == "off":
+            return None
+        from cache_core.layers.redis.feed import FeedConnection
+
+        return FeedConnection(options, self._namespace, table, clock, transport=options.feed)
 
     def ping(self) -> None:
         """Asks whether Redis answers; raises ``RemoteError`` when it does not."""
@@ -98,7 +133,7 @@ class RedisLayer:
             from cache_core.layers.redis.clients import Client
 
             if isinstance(executor, Client):
-                return executor.sweep(commands.pattern, batch)
+                return executor.sweep(commands, batch)
             return _run(executor, commands.sweep(batch), self._options.write_timeout)
         except Exception as error:
             raise self._failure(error, "sweep") from error
@@ -118,12 +153,12 @@ class RedisLayer:
     def _open(self) -> Executor:
         from cache_core.layers.redis.clients import for_threads
 
-        return for_threads(self._options)
+        return for_threads(self._options, self._nodes)
 
     def _aopen(self) -> AsyncExecutor:
         from cache_core.layers.redis.clients import for_loop
 
-        return for_loop(self._options)
+        return for_loop(self._options, self._nodes)
 
     def _failure(self, error: Exception, operation: object) -> RemoteError:
         """What to tell of *error*. Its own text only where no password can be in it."""

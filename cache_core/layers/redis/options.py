@@ -40,6 +40,13 @@ class RedisOptions:
         read_timeout: Seconds that Redis has to answer a read.
         write_timeout: Seconds that Redis has to answer a write.
         max_connections: How many connections a process (or an event loop) opens at most.
+        on_failover: What becomes of entries when Redis restarts or fails over: ``"flush"`` takes
+            them for lost, as invalidations may be; ``"keep"`` goes on serving them.
+        wait_replicas: How many replicas have to acknowledge each invalidation (``WAIT``).
+        wait_timeout: Seconds that they have for it; after that the invalidation has failed.
+        feed: How processes hear of each other's invalidations where they keep versions:
+            ``"tracking"`` from Redis itself, ``"pubsub"`` by messages that writers publish,
+            ``"off"`` not at all.
         client: A ready ``redis.Redis`` or ``redis.RedisCluster``; its own timeouts hold.
         async_client: The same for asyncio. It belongs to one event loop.
         factory: Makes the client of each process.
@@ -60,6 +67,10 @@ class RedisOptions:
     read_timeout: float = 0.1
     write_timeout: float = 0.2
     max_connections: int = 20
+    on_failover: str = "flush"
+    wait_replicas: int = 0
+    wait_timeout: float = 0.1
+    feed: str = "tracking"
     client: Any = None
     async_client: Any = None
     factory: Callable[[], Any] | None = None
@@ -215,7 +226,7 @@ def _one_source(given: Given, problems: Problems) -> None:
             problems.twice(given[factory][0], given[client][0])
     if sources:
         expected = f"no connection options beside {sources[0]!r}"
-        others = tuple(name for name in given if name not in GIVEN_CLIENTS)
+        others = tuple(name for name in given if name not in BESIDE_CLIENTS)
         _refuse(given, others, expected, problems)
 
 
@@ -240,6 +251,12 @@ def decodes(client: Any) -> bool:
     return bool(getattr(encoder, "decode_responses", False))
 
 
+def reads_replicas(client: Any) -> bool:
+    """Whether *client* asks replicas, which may not have heard of an invalidation (rule V5)."""
+    names = ("read_from_replicas", "load_balancing_strategy")
+    return any(getattr(client, name, None) for name in names)
+
+
 def _describe_client(client: Any) -> str:
     """Where a client of the application leads to, as far as it tells."""
     known = getattr(getattr(client, "connection_pool", None), "connection_kwargs", {})
@@ -258,6 +275,9 @@ def _client(*, asynchronous: bool) -> Coerce[object]:
             raise Refused(kind, found=found)
         if decodes(value):
             raise Refused("a client that returns bytes", "Make it without decode_responses.", found)
+        if reads_replicas(value):
+            advice = "Make it without read_from_replicas and load_balancing_strategy."
+            raise Refused("a client that reads from masters", advice, found)
         return value
 
     return coerce
@@ -327,12 +347,21 @@ CONNECTION_COERCE: Mapping[str, Coerce[Any]] = {
     **SSL_COERCE,
 }
 
+PROTOCOL_COERCE: Mapping[str, Coerce[Any]] = {
+    "on_failover": choice("flush", "keep"),
+    "wait_replicas": whole(0),
+    "wait_timeout": duration(0.001),
+    "feed": choice("tracking", "pubsub", "off"),
+}
+
 GIVEN_CLIENTS = ("client", "async_client", "factory", "async_factory")
+BESIDE_CLIENTS = {*GIVEN_CLIENTS, *PROTOCOL_COERCE}
 COERCE: Mapping[str, Coerce[Any]] = {
     **CONNECTION_COERCE,
+    **PROTOCOL_COERCE,
     "client": _client(asynchronous=False),
     "async_client": _client(asynchronous=True),
     "factory": _callable,
     "async_factory": _callable,
 }
-IN_URL = CONNECTION_COERCE.keys() - {"ssl", "unix_socket_path", "host", "port"}
+IN_URL = COERCE.keys() - {"ssl", "unix_socket_path", "host", "port", *GIVEN_CLIENTS}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 import pytest
 
 import cache_core.layers.redis.clients  # noqa: F401 - now, so that no test's clock sees it
+from cache_core.layers.base import Bump, Create, Fetch, Fetched, Lock, Locked, Mark, Store, Unlock
 from cache_core.layers.redis import RedisLayer, RedisOptions
 from tests.servers import RedisServer, require_server
 
@@ -84,3 +86,34 @@ def connected():
         return len(server.command("CLIENT", "LIST").splitlines()) - 1
 
     return count
+
+
+@pytest.fixture
+def works(perform):
+    """Checks that a layer carries out every operation; details are in the other tests."""
+    user, entry, life = "{user_id:42}", "{user_id:42}?#GetUser", 60_000
+    things = (user, "{uc:GetUser}/s:1", "{*}")
+
+    def check(layer):
+        locked = perform(layer, Lock(entry, "one", life, things, life))
+        versions = locked.versions
+        assert locked == Locked(taken=True, entry=None, versions=versions)
+        assert perform(layer, Create(things, life)) == versions
+        assert not perform(layer, Lock(entry, "two", life)).taken
+        perform(layer, Store(entry, b"\xff\x00data", life, unlock="one"))
+        fetched = perform(layer, Fetch(things, (entry, "none"), pulse=True, time=True))
+        assert fetched[:2] == Fetched(versions, (b"\xff\x00data", None))[:2]
+        assert fetched.pulse.refusal is None
+        assert abs(fetched.time_ms / 1000 - time.time()) < 60
+        assert perform(layer, Lock(entry, "two", life)).taken
+        perform(layer, Unlock(entry, "two"))
+        bumped = perform(layer, Bump(things, life))
+        assert not {*bumped} & {*versions}
+        assert perform(layer, Fetch(things)).versions == bumped
+        (marked,) = perform(layer, Mark((user,), life, "one", life))
+        assert perform(layer, Fetch((user,))).versions == (marked,)
+        assert re.fullmatch(r"[0-9a-f]{16}![0-9]+\.[\w-]+\|one@[0-9]+", marked)
+        assert "n" in perform(layer, Bump((user,), life, unmark="one"))[0]
+        return True
+
+    return check

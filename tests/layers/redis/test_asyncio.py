@@ -13,11 +13,12 @@ from cache_core.errors import RemoteError
 from cache_core.layers.base import Create, Fetch, Store
 
 THING = "{user_id:42}"
-FETCH = Fetch((THING,), None)
+FETCH = Fetch((THING,))
 
 
 async def connection_id(layer):
-    return (await (await layer._loops.get()).execute([("CLIENT", "ID")], 1))[0]
+    replies, _ = await (await layer._loops.get()).execute([("CLIENT", "ID")], 1)
+    return replies[0]
 
 
 def test_one_connection_serves_one_task(layer):
@@ -38,7 +39,8 @@ def test_two_hundred_tasks_share_ten_connections(redis_server, make_layer, conne
     async def echo(number):
         data = str(number).encode()
         await layer.aperform(Store(f"entry-{number}", data, 60_000))
-        return (await layer.aperform(Fetch((THING,), f"entry-{number}"))).entry == data
+        fetched = await layer.aperform(Fetch((THING,), (f"entry-{number}",)))
+        return fetched.entries == (data,)
 
     async def main():
         assert all(await asyncio.gather(*map(echo, range(200))))
@@ -74,7 +76,7 @@ def test_loops_in_threads_do_not_meet(layer):
         for turn in range(30):
             data = f"{name}-{turn}".encode()
             await layer.aperform(Store(name, data, 60_000))
-            if (await layer.aperform(Fetch((), name))).entry != data:
+            if (await layer.aperform(Fetch((), (name,)))).entries != (data,):
                 wrong.append(data)
 
     threads = [
@@ -133,7 +135,7 @@ def test_a_restart_on_a_living_loop_fails_nothing(private_redis, make_layer):
 
     async def main():
         for _ in range(3):
-            assert await layer.aperform(Create((THING,), None))
+            assert await layer.aperform(Create((THING,), 60_000))
             await asyncio.to_thread(server.restart)
 
     asyncio.run(main())
@@ -150,11 +152,11 @@ def test_a_hung_server_is_given_up_and_its_late_reply_ignored(private_redis, mak
         server.pause()
         started = time.monotonic()
         with pytest.raises(RemoteError, match=r"no answer within 0\.1 s"):
-            await layer.aperform(Fetch((), "one"))
+            await layer.aperform(Fetch((), ("one",)))
         assert time.monotonic() - started < 0.3
         server.resume()
         for _ in range(3):
-            assert (await layer.aperform(Fetch((), "two"))).entry == b"two"
+            assert (await layer.aperform(Fetch((), ("two",)))).entries == (b"two",)
         await asyncio.to_thread(server.restart)
         await layer.aperform(FETCH)  # the timeout of then does not count against this connection
 
@@ -170,13 +172,13 @@ def test_a_cancelled_operation_leaves_no_reply_behind(private_redis, make_layer)
         for name in ("one", "two"):
             await layer.aperform(Store(name, name.encode(), 60_000))
         server.pause()
-        task = asyncio.create_task(layer.aperform(Fetch((), "one")))
+        task = asyncio.create_task(layer.aperform(Fetch((), ("one",))))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         server.resume()
-        assert (await layer.aperform(Fetch((), "two"))).entry == b"two"
+        assert (await layer.aperform(Fetch((), ("two",)))).entries == (b"two",)
 
     asyncio.run(main())
 

@@ -1,40 +1,22 @@
-"""Clients of the application, factories, and Redis Cluster."""
+"""Clients of the application, and factories that make them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
-import time
-from urllib.parse import urlsplit
 
 import pytest
 import redis
 import redis.asyncio
 
 from cache_core.errors import MissingExtra, RemoteError
-from cache_core.layers.base import Bump, Create, Fetch, RemoteLayer, Store
+from cache_core.layers.base import Create, Fetch, RemoteLayer, Store
 from cache_core.layers.redis import RedisLayer, RedisOptions
 from cache_core.layers.redis import layer as layer_module
 
-USER, USE_CASE = "{user_id:42}", "{uc:GetUser}/s:1"
-THINGS = (USER, USE_CASE, "{*}")
+THINGS = ("{user_id:42}", "{uc:GetUser}/s:1", "{*}")
 ENTRY = "{user_id:42}?#GetUser"
-
-
-def works(perform, layer):
-    """Every operation does on *layer* what it should."""
-    versions = perform(layer, Create(THINGS, 60_000))
-    assert perform(layer, Create(THINGS, 60_000)) == versions
-    perform(layer, Store(ENTRY, b"\xff\x00data", 60_000))
-    fetched = perform(layer, Fetch(THINGS, ENTRY))
-    assert (fetched.versions, fetched.entry) == (versions, b"\xff\x00data")
-    bumped = perform(layer, Bump(THINGS, None))
-    assert perform(layer, Fetch(THINGS, None)).versions == bumped
-    (marked,) = perform(layer, Bump((USER,), None, hold_ms=60_000))
-    assert perform(layer, Fetch((USER,), None)).versions == (marked,)
-    assert marked.startswith("!")
-    return True
 
 
 @pytest.fixture
@@ -69,15 +51,15 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
         RedisLayer(RedisOptions(), namespace="app")
 
 
-def test_a_ready_client_and_an_async_factory_serve_both(perform, make_layer, client, async_factory):
+def test_a_ready_client_and_an_async_factory_serve_both(works, make_layer, client, async_factory):
     """What the application has is used, through its public interface."""
-    assert works(perform, make_layer({"client": client, "async_factory": async_factory}))
+    assert works(make_layer({"client": client, "async_factory": async_factory}))
 
 
 def test_a_ready_client_sweeps(make_layer, client):
     """Sweep works through a client of the application and leaves foreign keys alone."""
     layer = make_layer(client)
-    layer.perform(Create(THINGS, None))
+    layer.perform(Create(THINGS, 60_000))
     client.set("foreign", "1")
     assert layer.sweep(batch=2) == 3
     assert client.keys() == [b"foreign"]
@@ -89,9 +71,9 @@ def test_a_ready_async_client_serves_its_loop(make_layer, redis_server):
     async def main():
         async with redis.asyncio.Redis.from_url(redis_server.url) as client:
             layer = make_layer(client)
-            await layer.aperform(Create(THINGS, None))
+            await layer.aperform(Create(THINGS, 60_000))
             with pytest.raises(RemoteError, match="give 'client' or 'factory' too"):
-                layer.perform(Fetch(THINGS, None))
+                layer.perform(Fetch(THINGS))
 
     asyncio.run(main())
 
@@ -99,7 +81,7 @@ def test_a_ready_async_client_serves_its_loop(make_layer, redis_server):
 def test_a_ready_client_for_threads_serves_no_loop(make_layer, client):
     """A client for threads alone does not block an event loop."""
     with pytest.raises(RemoteError, match="give 'async_client' or 'async_factory' too"):
-        asyncio.run(make_layer(client).aperform(Fetch(THINGS, None)))
+        asyncio.run(make_layer(client).aperform(Fetch(THINGS)))
 
 
 def test_a_refusal_through_a_ready_client_is_a_remote_error(
@@ -114,7 +96,7 @@ def test_a_refusal_through_a_ready_client_is_a_remote_error(
 def test_a_ready_client_stays_open(make_layer, client):
     """Close leaves the application's client alone."""
     layer = make_layer(client)
-    layer.perform(Create(THINGS, None))
+    layer.perform(Create(THINGS, 60_000))
     connections = client.connection_pool._available_connections
     layer.close()
     assert connections[0]._sock is not None
@@ -135,7 +117,7 @@ def test_a_factory_is_called_once_in_a_process(make_layer, redis_server):
 
     def begin():
         barrier.wait()
-        layer.perform(Fetch(THINGS, None))
+        layer.perform(Fetch(THINGS))
 
     threads = [threading.Thread(target=begin) for _ in range(16)]
     for thread in threads:
@@ -145,7 +127,7 @@ def test_a_factory_is_called_once_in_a_process(make_layer, redis_server):
     assert calls == [os.getpid()]
     child = os.fork()
     if child == 0:
-        layer.perform(Fetch(THINGS, None))
+        layer.perform(Fetch(THINGS))
         os._exit(calls != [os.getppid(), os.getpid()])
     assert os.waitpid(child, 0)[1] == 0
 
@@ -155,7 +137,7 @@ def test_a_factory_is_called_once_on_a_loop(make_layer, async_factory):
     layer = make_layer({"async_factory": async_factory})
 
     async def main():
-        await asyncio.gather(*(layer.aperform(Fetch(THINGS, None)) for _ in range(10)))
+        await asyncio.gather(*(layer.aperform(Fetch(THINGS)) for _ in range(10)))
 
     asyncio.run(main())
     assert len(async_factory.made) == 1
@@ -167,15 +149,15 @@ def test_a_factory_is_called_once_on_a_loop(make_layer, async_factory):
 def test_a_bare_factory_may_make_async_clients(make_layer, async_factory):
     """One callable that makes asyncio clients serves asyncio; threads are told what is missing."""
     layer = make_layer(async_factory)
-    asyncio.run(layer.aperform(Fetch(THINGS, None)))
+    asyncio.run(layer.aperform(Fetch(THINGS)))
     with pytest.raises(RemoteError, match="'factory' for threads"):
-        layer.perform(Fetch(THINGS, None))
+        layer.perform(Fetch(THINGS))
 
 
 def test_a_factory_for_threads_serves_no_loop(make_layer, client):
     """A callable that makes clients for threads does not block an event loop."""
     with pytest.raises(RemoteError, match="'async_factory' for asyncio"):
-        asyncio.run(make_layer(lambda: client).aperform(Fetch(THINGS, None)))
+        asyncio.run(make_layer(lambda: client).aperform(Fetch(THINGS)))
 
 
 def test_a_factory_that_fails_is_a_remote_error(make_layer):
@@ -185,7 +167,7 @@ def test_a_factory_that_fails_is_a_remote_error(make_layer):
         raise ValueError("no such place: redis://:secret@host")
 
     with pytest.raises(RemoteError, match="a ValueError") as caught:
-        make_layer(factory).perform(Fetch(THINGS, None))
+        make_layer(factory).perform(Fetch(THINGS))
     assert "secret" not in str(caught.value)
     assert isinstance(caught.value.__cause__, ValueError)
 
@@ -194,7 +176,7 @@ def test_a_factory_of_decoding_clients_is_refused(make_layer, redis_server):
     """Entries are bytes: a client that decodes replies cannot carry them."""
     layer = make_layer(lambda: redis.Redis(port=redis_server.port, decode_responses=True))
     with pytest.raises(RemoteError, match="decode_responses"):
-        layer.perform(Fetch(THINGS, None))
+        layer.perform(Fetch(THINGS))
 
 
 def test_describe_says_where_and_never_a_password(make_layer):
@@ -206,75 +188,3 @@ def test_describe_says_where_and_never_a_password(make_layer):
         expected = "redis://cache:6379/2 (a client of the application)"
         assert make_layer(client).describe() == expected
     assert make_layer(lambda: None).describe() == "redis (a client of the application)"
-
-
-# redis-py 7 warns of its own use of an argument that it has deprecated.
-clusters = pytest.mark.filterwarnings("ignore:.*lib_name.*:DeprecationWarning")
-
-
-@clusters
-def test_a_cluster_does_every_operation(perform, make_layer, cluster):
-    """Things in several slots, an entry beside its entity: all operations work."""
-    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
-    assert works(perform, layer)
-
-
-@clusters
-def test_a_cluster_node_that_forgot_the_scripts_is_told_again(perform, make_layer, cluster):
-    """SCRIPT FLUSH on a node costs one more round trip and no failure."""
-    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
-    versions = perform(layer, Create(THINGS, None))
-    cluster.command("SCRIPT", "FLUSH")
-    assert perform(layer, Create(THINGS, None)) == versions
-    cluster.command("SCRIPT", "FLUSH")
-    assert not set(perform(layer, Bump(THINGS, None))) & set(versions)
-
-
-@clusters
-def test_wrong_types_in_a_cluster_are_absent(perform, make_layer, cluster):
-    """GET complains where MGET does not; a foreign type is nothing in both."""
-    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
-    cluster.command("RPUSH", f"app:v:{USER}", "foreign")
-    cluster.command("RPUSH", f"app:e:{ENTRY}", "foreign")
-    fetched = perform(layer, Fetch((USER,), ENTRY))
-    assert (fetched.versions, fetched.entry) == ((None,), None)
-
-
-@clusters
-def test_a_full_cluster_still_invalidates(perform, make_layer, cluster):
-    """Each key that cannot be written is removed (V4)."""
-    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
-    perform(layer, Create(THINGS, None))
-    cluster.command("CONFIG", "SET", "maxmemory", "1")
-    assert len(perform(layer, Bump(THINGS, None))) == 3
-    assert perform(layer, Fetch(THINGS, None)).versions == (None, None, None)
-
-
-def test_a_cluster_is_swept(make_layer, cluster):
-    """Sweep goes through every node and leaves foreign keys alone."""
-    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
-    layer.perform(Create(THINGS, None))
-    layer.perform(Store(ENTRY, b"data", 60_000))
-    cluster.command("SET", "foreign", "1")
-    assert layer.sweep(batch=2) == 4
-    assert cluster.command("DBSIZE") == "1"
-
-
-@clusters
-def test_a_hung_cluster_is_given_up(perform, make_layer, cluster):
-    """A frozen node costs a few timeouts, not redis-py's retries."""
-    layer = make_layer({"host": cluster.host, "port": cluster.port, "cluster": True})
-    perform(layer, Create(THINGS, None))
-    cluster.pause()
-    started = time.monotonic()
-    with pytest.raises(RemoteError):
-        perform(layer, Fetch(THINGS, None))
-    assert time.monotonic() - started < 1
-    cluster.resume()
-    perform(layer, Fetch(THINGS, None))
-
-
-def test_a_ready_cluster_client_is_recognised(make_layer, cluster):
-    """A RedisCluster of the application gets one key per command."""
-    with redis.RedisCluster(host=cluster.host, port=urlsplit(cluster.url).port) as client:
-        assert works(lambda layer, operation: layer.perform(operation), make_layer(client))

@@ -35,6 +35,7 @@ def problems(value):
         ("rediss://cache?ssl_cert_reqs=none", RedisOptions("cache", ssl=True, ssl_options=(("ssl_cert_reqs", "none"),))),
         ("redis://cache?db=2&client_name=web", RedisOptions("cache", db=2, client_name="web")),
         ("redis://cache?cluster=true&read_timeout=50ms", RedisOptions("cache", cluster=True, read_timeout=0.05)),
+        ("redis://cache?on_failover=keep&feed=pubsub", RedisOptions("cache", on_failover="keep", feed="pubsub")),
         ("unix:///run/redis.sock?db=1", RedisOptions(unix_socket_path="/run/redis.sock", db=1)),
         ("unix://:secret@/run/redis.sock", RedisOptions(unix_socket_path="/run/redis.sock", password="secret")),
     ],
@@ -68,6 +69,17 @@ def test_tls_options_are_collected():
     assert options.ssl_options == (("ssl_ca_certs", "/ca.pem"), ("ssl_check_hostname", False))
 
 
+def test_what_the_protocol_does_may_be_set_beside_a_client():
+    """A client says how to reach Redis; what a failover or a feed means is another matter."""
+    client = redis.Redis()
+    behaviour = {"on_failover": "keep", "wait_replicas": 1, "wait_timeout": "50ms", "feed": "off"}
+    expected = RedisOptions(
+        client=client, on_failover="keep", wait_replicas=1, wait_timeout=0.05, feed="off"
+    )
+    assert read({"client": client, **behaviour}) == expected
+    client.close()
+
+
 def test_a_client_is_told_from_an_async_client():
     """A bare client goes where it belongs, a bare callable is a factory."""
     client, async_client = redis.Redis(), redis.asyncio.Redis()
@@ -91,10 +103,10 @@ def test_all_problems_come_at_once():
 
 
 NAMES = (
-    "async_client, async_factory, client, client_name, cluster, connect_timeout, db, factory, "
-    "host, max_connections, password, port, read_timeout, ssl, ssl_ca_certs, ssl_ca_data, "
+    "async_client, async_factory, client, client_name, cluster, connect_timeout, db, factory, feed, "
+    "host, max_connections, on_failover, password, port, read_timeout, ssl, ssl_ca_certs, ssl_ca_data, "
     "ssl_cert_reqs, ssl_certfile, ssl_check_hostname, ssl_ciphers, ssl_keyfile, ssl_min_version, "
-    "unix_socket_path, url, username, write_timeout"
+    "unix_socket_path, url, username, wait_replicas, wait_timeout, write_timeout"
 )
 
 
@@ -159,6 +171,9 @@ def test_wrong_urls_are_explained(url, expected):
         ({"client": "redis://a"}, "['client']", "a redis.Redis or redis.RedisCluster"),
         ({"factory": "redis://a"}, "['factory']", "a callable without arguments"),
         ({"host": ""}, "['host']", "a text that is not empty"),
+        ({"on_failover": "hope"}, "['on_failover']", "'flush', 'keep'"),
+        ({"wait_replicas": -1}, "['wait_replicas']", "at least 0"),
+        ({"feed": "push"}, "['feed']", "'tracking', 'pubsub', 'off'"),
         ({"read_timeout": 0}, "['read_timeout']", "seconds from 0.001"),
         ({"max_connections": 0}, "['max_connections']", "at least 1"),
     ],
@@ -181,6 +196,13 @@ def test_a_decoding_client_is_refused():
     """Entries are bytes: the user is told to make the client without decode_responses."""
     with redis.Redis(decode_responses=True) as client:
         assert "without decode_responses" in problems(client)[PATH]
+
+
+def test_a_client_that_reads_from_replicas_is_refused():
+    """A replica may not have heard of an invalidation: the user is told to read from masters."""
+    with redis.Redis() as client:
+        client.read_from_replicas = True  # as a RedisCluster has it; making one would connect
+        assert "read_from_replicas" in problems(client)[PATH]
 
 
 def test_secrets_are_not_shown():

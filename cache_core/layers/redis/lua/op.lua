@@ -5,11 +5,12 @@
 -- key lives until its last deadline; its absence then makes the next reader create a new version.
 --
 -- KEYS  version keys
--- ARGV  life of an unmarked version in ms (0: no expiry), token to remove ('-': none),
---       token to add, its life in ms (0: add none), then one nonce per key
+-- ARGV  channel that is told what changed ('': none), token to remove ('-': none), token to add,
+--       its life in ms (0: add none), then for each key the life of an unmarked version in ms (0: no
+--       expiry) and a nonce
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local ttl, remove, add, hold = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
+local channel, remove, add, hold = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local FAR = 1e15 -- no deadline of ours is so late: foreign bytes must not become a mark for ever
 
 local function integer(number)
@@ -40,22 +41,27 @@ local function marks(current)
   return table.concat(kept, ','), last
 end
 
-local versions = {}
+local versions, changed = {}, {}
 for i, key in ipairs(KEYS) do
+  local ttl, nonce = ARGV[3 + 2 * i], ARGV[4 + 2 * i]
   -- pcall: a key of another type has no marks, and SET replaces it whatever it is.
   local kept, last = marks(redis.pcall('GET', key))
-  local version = integer(now) .. '.' .. ARGV[4 + i]
+  local version = integer(now) .. '.' .. nonce
   if last > 0 then
     version = '!' .. version .. '|' .. kept
     redis.call('SET', key, version, 'PX', integer(last - now))
   else
     version = 'n' .. version
-    if ttl > 0 then
-      redis.call('SET', key, version, 'PX', ARGV[1])
+    if tonumber(ttl) > 0 then
+      redis.call('SET', key, version, 'PX', ttl)
     else
       redis.call('SET', key, version)
     end
   end
   versions[i] = version
+  changed[i] = string.sub(key, #channel + 2) -- behind <ns>:v:, which is longer by one
+end
+if channel ~= '' then
+  redis.call('PUBLISH', channel, table.concat(changed, '\n'))
 end
 return versions
