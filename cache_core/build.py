@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from cache_core.events import Hooks
@@ -18,16 +18,27 @@ from cache_core.wire.signing import Signer
 if TYPE_CHECKING:
     from cache_core.clock import Clock
     from cache_core.layers.base import RemoteLayer
+    from cache_core.protocol.scope import Current
+    from cache_core.protocol.transactions import Transactions
     from cache_core.settings import Settings
 
 
-def build_runtime(settings: Settings, *, clock: Clock, uncommitted: Callable[[], bool]) -> Runtime:
+def build_runtime(
+    settings: Settings,
+    *,
+    clock: Clock,
+    transactions: Transactions,
+    current: Current,
+    targets: Callable[[], Iterable[Target]],
+) -> Runtime:
     """Puts the parts together; does no I/O.
 
     Args:
         settings: Validated settings.
         clock: Where time comes from.
-        uncommitted: Whether the running code has written in an open transaction.
+        transactions: What adapters tell of the running code's transactions.
+        current: Holds the scope of the running code.
+        targets: Gives every function that was declared.
 
     Raises:
         ConfigurationError: The Redis settings are wrong, or a codec cannot work.
@@ -45,7 +56,9 @@ def build_runtime(settings: Settings, *, clock: Clock, uncommitted: Callable[[],
         hooks=Hooks((LogHook(clock), *settings.hooks)),
         wire_for=_wires(settings),
         provider=settings.provider,
-        uncommitted=uncommitted,
+        transactions=transactions,
+        current=current,
+        targets=targets,
     )
 
 

@@ -9,24 +9,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
+from cache_core.ahead import ahead, name_dependencies
 from cache_core.blocks import EnabledBlock, ScopeBlock
 from cache_core.build import build_runtime
 from cache_core.cached import Cached, CachedFunction
 from cache_core.clock import Clock, SystemClock
-from cache_core.errors import DeclarationError, did_you_mean
-from cache_core.events import logger
+from cache_core.errors import DeclarationError
+from cache_core.invalidating import Invalidating
 from cache_core.keys.binding import Binding
-from cache_core.keys.key import ROOT, Entity, Key, slot_thing, type_thing, use_case_thing
+from cache_core.keys.dependencies import (
+    Dependencies,
+    EntitiesOfCall,
+    EntityOrType,
+    SomeEntities,
+    Tags,
+    TagsOfCall,
+)
+from cache_core.keys.tenancy import TenantId
 from cache_core.keys.usecase import Registry, UseCase
+from cache_core.keys.version import check_version
 from cache_core.observe.stats import report
 from cache_core.policy.policy import Effective, Policy
 from cache_core.protocol.drivers import arun, run
 from cache_core.protocol.operations import Ask, Steps
-from cache_core.protocol.scope import Scope
-from cache_core.protocol.write import Delivery, invalidate
+from cache_core.protocol.scope import Current, Scope
+from cache_core.protocol.transactions import Transactions
 from cache_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,10 +46,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Seconds = Any  # a number, a timedelta, "5m", or a mapping of layer to one of these
-Entities = Iterable[tuple[str, object]]
 
 
-class Cache:
+class Cache(Invalidating):
     """A read-through cache with declared use cases, ramps and invalidation.
 
     Caching is off until ``enable()`` is entered (an adapter does it for each request), so a cached
@@ -63,10 +72,8 @@ class Cache:
         self._functions: dict[str, CachedFunction] = {}
         self._runtime: Runtime | None = None
         self._building = threading.RLock()
-        self._uncommitted: list[Callable[[], bool]] = []
-        # One pair of variables a cache: scopes of two caches know nothing of each other.
-        self._active: ContextVar[Scope | None] = ContextVar("cache_core_active", default=None)
-        self._scope: ContextVar[Scope | None] = ContextVar("cache_core_scope", default=None)
+        self._transactions = Transactions()
+        self._current = Current()
         if settings:
             self.runtime  # noqa: B018 - put together now, so that what does not fit fails here
 
@@ -109,25 +116,31 @@ class Cache:
             return self._runtime
 
     def _build(self, settings: Settings) -> Runtime:
-        return build_runtime(settings, clock=self.clock, uncommitted=self._in_open_write)
+        return build_runtime(
+            settings,
+            clock=self.clock,
+            transactions=self._transactions,
+            current=self._current,
+            targets=self._functions.values,
+        )
 
-    def watch_transactions(self, uncommitted: Callable[[], bool]) -> None:
-        """Tells the cache how to find out whether the running code has written and not committed.
+    def watch_transactions(
+        self,
+        uncommitted: Callable[[], bool],
+        snapshot_since: Callable[[], float | None] | None = None,
+    ) -> None:
+        """Tells the cache whom to ask about the transaction that the running code is in.
 
-        For adapters. While any of these returns True, nothing is served to that code or kept from
-        it, so uncommitted data never reaches anybody else.
+        For adapters. While the first says so, nothing is served to that code or kept from it, so
+        uncommitted data never reaches anybody else. While the second gives a time, nothing is
+        kept that may be older than what others know already.
+
+        Args:
+            uncommitted: Whether the running code has written and not committed.
+            snapshot_since: Since when, in monotonic seconds, it sees the database as it was then
+                (REPEATABLE READ and above); None while each statement sees the newest.
         """
-        self._uncommitted.append(uncommitted)
-
-    def _in_open_write(self) -> bool:
-        try:
-            for uncommitted in self._uncommitted:
-                if uncommitted():
-                    return True
-        except Exception:  # noqa: BLE001 - an adapter must not break a request
-            logger.exception("It is not known whether a transaction is open; nothing is cached")
-            return True
-        return False
+        self._transactions.watch(uncommitted, snapshot_since)
 
     # -- declaring -------------------------------------------------------------------------------
 
@@ -141,7 +154,13 @@ class Cache:
         ramp: float | Mapping[str, float] | None = None,
         arg_adapters: Mapping[str, Callable[[Any], object]] | None = None,
         ignore_args: Sequence[str] = (),
+        tenant: Mapping[str, TenantId] | None = None,
         track_for_invalidation: bool = True,
+        tags: TagsOfCall | None = None,
+        depends_on: EntitiesOfCall | None = None,
+        result_tags: Callable[[Any], Tags] | None = None,
+        result_depends_on: Callable[[Any], SomeEntities] | None = None,
+        version: Callable[..., Any] | None = None,
         policy: Policy | None = None,
         codec: CodecChoice | None = None,
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
@@ -158,7 +177,19 @@ class Cache:
             arg_adapters: Parameter name -> callable that turns the argument into something that a
                 key can be built from.
             ignore_args: Parameters that do not change the result.
+            tenant: Whose data the function is about, as level name -> where the tenant's id is,
+                the outermost level first. The id is a parameter, a pair as for *id_arg*, or
+                follows from all arguments by a callable.
             track_for_invalidation: Whether ``invalidate`` of the entity reaches these entries.
+            tags: Names that entries are invalidated by together: a text, several, or callables of
+                the function's arguments that return such.
+            depends_on: Other entities that the result is made from: a pair such as
+                ``("post", 3)``, or a key type for any entity of it; several of them, or callables
+                of the function's arguments that return such.
+            result_tags: As *tags*, by a callable of the result.
+            result_depends_on: As *depends_on*, by a callable of the result.
+            version: A callable of the function's arguments that returns what changes when the
+                result does; a coroutine function only where the function is one.
             policy: More than ttl and ramp; not together with them.
             codec: What turns values into bytes; a name or a ``Codec``. None: the cache's setting.
 
@@ -187,11 +218,28 @@ class Cache:
                 id_arg=id_arg,
                 arg_adapters=arg_adapters,
                 ignore_args=ignore_args,
+                tenant=tenant,
+            )
+            dependencies = Dependencies(
+                binding,
+                tags=tags,
+                depends_on=depends_on,
+                result_tags=result_tags,
+                result_depends_on=result_depends_on,
+            )
+            check_version(version, binding)
+            own = self.function_type(
+                self,
+                made,
+                binding,
+                dependencies=dependencies,
+                declared=declared,
+                codec=codec,
+                version=version,
             )
             self._registry.add(made)
-            own = self.function_type(self, made, binding, declared=declared, codec=codec)
             self._functions[made.name] = own
-            wrapper: Cached[P, R] = own.wrapper(self._active)
+            wrapper: Cached[P, R] = own.wrapper(self._current.active)
             return wrapper
 
         return decorate
@@ -208,13 +256,13 @@ class Cache:
         Args:
             enabled: False is the same as ``disable()``.
         """
-        return EnabledBlock(self, enabled, self._scope, self._active)
+        return EnabledBlock(self, self._current, enabled=enabled)
 
     def disable(self) -> AbstractContextManager[None]:
         """Switches caching off for the running code; restores at exit."""
         return self.enable(False)
 
-    def scope(self, enabled: bool = True) -> AbstractContextManager[Scope]:
+    def scope(self, enabled: bool = True, *, exact: bool = False) -> AbstractContextManager[Scope]:
         """Opens a scope: one request, task or message, which remembers what it was given.
 
         Adapters open one for each request. Scopes nest: a task that runs inside a request has its
@@ -222,117 +270,59 @@ class Cache:
 
         Args:
             enabled: Whether caching is on in it from the start.
+            exact: Whether it believes nothing of the push feed, as after a write of the same
+                session.
         """
-        return ScopeBlock(self, enabled, self._scope, self._active)
+        return ScopeBlock(self, self._current, enabled=enabled, exact=exact)
 
     @property
     def is_enabled(self) -> bool:
         """Whether caching is on for the running code."""
-        return self._active.get() is not None
+        return self._current.active.get() is not None
 
     def distrust_scope(self) -> None:
         """For adapters: the running code has just written in a transaction that is still open."""
-        scope = self._scope.get()
+        scope = self._current.scope.get()
         if scope is not None:
-            scope.distrust()
+            scope.real.distrust()
 
-    # -- invalidating ----------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------
 
-    def invalidate(self, key_type: str, id: object, *, buffer_ms: int = 0) -> Delivery:
-        """Invalidates every entry of an entity, of any use case, in every layer and process.
+    def prefetch(self, wanted: Iterable[partial[Any] | tuple[str, object]]) -> None:
+        """Looks up in one round trip what the running scope is going to ask for.
+
+        Where caching is off, or no store is shared, there is nothing to look up.
 
         Args:
-            key_type: The kind of entity, as in ``cached(key_type=...)``.
-            id: The entity's id; ``7`` and ``"7"`` are the same.
-            buffer_ms: For this many milliseconds from now readers go past the cache; for sources
-                that lag behind a write, such as replicas.
-
-        Returns:
-            ``Delivery.OK`` when no request that begins later can get an older value, or
-            ``Delivery.QUEUED`` when the store did not acknowledge.
+            wanted: Calls that are not made yet, as ``functools.partial(get_user, 7)``, and entities
+                as pairs of key type and id.
 
         Raises:
-            UnkeyableValue: The id has no stable text.
+            DeclarationError: Something else was given, or the function is not cached.
         """
-        return self.invalidate_many([(key_type, id)], buffer_ms=buffer_ms)
+        steps = ahead(self._current.active.get(), wanted)
+        if steps is not None:
+            run(self.runtime, steps)
 
-    async def ainvalidate(self, key_type: str, id: object, *, buffer_ms: int = 0) -> Delivery:
-        """As ``invalidate``, for asyncio."""
-        return await self.ainvalidate_many([(key_type, id)], buffer_ms=buffer_ms)
+    async def aprefetch(self, wanted: Iterable[partial[Any] | tuple[str, object]]) -> None:
+        """As ``prefetch``, for asyncio."""
+        steps = ahead(self._current.active.get(), wanted)
+        if steps is not None:
+            await arun(self.runtime, steps)
 
-    def invalidate_many(self, entities: Entities, *, buffer_ms: int = 0) -> Delivery:
-        """Invalidates several entities, given as pairs of key type and id, in one round trip."""
-        return self._invalidate(_things(entities), buffer_ms)
+    def depends_on(self, *entities: EntityOrType, tags: Iterable[str] = ()) -> None:
+        """Says, inside of a loader, what the value that is being loaded depends on besides.
 
-    async def ainvalidate_many(self, entities: Entities, *, buffer_ms: int = 0) -> Delivery:
-        """As ``invalidate_many``, for asyncio."""
-        return await self._ainvalidate(_things(entities), buffer_ms)
+        Elsewhere it does nothing, so the loader can also be called by itself. A value of which this
+        cannot be told is returned and not kept.
 
-    def invalidate_type(self, key_type: str) -> Delivery:
-        """Invalidates every entry of every entity of a type, as after a write of unknown extent.
-
-        Raises:
-            DeclarationError: The key type is empty or reserved.
+        Args:
+            entities: Pairs such as ``("post", 3)``, or a key type for any entity of it.
+            tags: Tags of the value.
         """
-        return self._invalidate([type_thing(key_type)])
-
-    async def ainvalidate_type(self, key_type: str) -> Delivery:
-        """As ``invalidate_type``, for asyncio."""
-        return await self._ainvalidate([type_thing(key_type)])
-
-    def invalidate_use_case(self, use_case: str) -> Delivery:
-        """Invalidates every entry of a use case.
-
-        Raises:
-            DeclarationError: No such use case was declared.
-        """
-        return self._invalidate([self._use_case_thing(use_case)])
-
-    async def ainvalidate_use_case(self, use_case: str) -> Delivery:
-        """As ``invalidate_use_case``, for asyncio."""
-        return await self._ainvalidate([self._use_case_thing(use_case)])
-
-    def invalidate_key(self, key: Key) -> Delivery:
-        """Invalidates one entry; what ``function.invalidate(...)`` calls."""
-        return self._invalidate([self._slot(key)])
-
-    async def ainvalidate_key(self, key: Key) -> Delivery:
-        """As ``invalidate_key``, for asyncio."""
-        return await self._ainvalidate([self._slot(key)])
-
-    def flush(self) -> Delivery:
-        """Invalidates everything in this cache's namespace; touches no foreign key."""
-        self.runtime.local.clear()
-        return self._invalidate([ROOT])
-
-    async def aflush(self) -> Delivery:
-        """As ``flush``, for asyncio."""
-        self.runtime.local.clear()
-        return await self._ainvalidate([ROOT])
-
-    def _invalidate(self, things: Sequence[str], hold_ms: int = 0) -> Delivery:
-        runtime, now = self.runtime, self.clock.monotonic()
-        return run(runtime, invalidate(runtime, self._scope_on(runtime), things, hold_ms, now))
-
-    async def _ainvalidate(self, things: Sequence[str], hold_ms: int = 0) -> Delivery:
-        runtime, now = self.runtime, self.clock.monotonic()
-        scope = self._scope_on(runtime)
-        return await arun(runtime, invalidate(runtime, scope, things, hold_ms, now))
-
-    def _scope_on(self, runtime: Runtime) -> Scope | None:
-        """The innermost scope that goes by the versions of *runtime*."""
-        scope = self._scope.get()
-        while scope is not None and scope.runtime is not runtime:
-            scope = scope.parent
-        return scope
-
-    def _slot(self, key: Key) -> str:
-        self.runtime.tally(key.use_case).invalidations += 1
-        return slot_thing(key.use_case, key.slot)
-
-    def _use_case_thing(self, use_case: str) -> str:
-        self.runtime.tally(self._declared(use_case).use_case.name).invalidations += 1
-        return use_case_thing(use_case)
+        loading = self._current.loading()
+        if loading is not None:
+            name_dependencies(loading.found, entities, tags)
 
     # -- policies and figures --------------------------------------------------------------------
 
@@ -364,15 +354,6 @@ class Cache:
         """What happened in this process since it started, as plain data."""
         return report(self.runtime, self._functions.values())
 
-    def _declared(self, use_case: str) -> CachedFunction:
-        try:
-            return self._functions[use_case]
-        except KeyError:
-            raise DeclarationError(
-                f"No use case {use_case!r} is declared on this cache. "
-                f"{did_you_mean(use_case, self._functions)}".rstrip()
-            ) from None
-
     # -- end -------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -388,10 +369,6 @@ class Cache:
             if runtime.remote is not None:
                 await runtime.remote.aclose()
             self.close()
-
-
-def _things(entities: Entities) -> list[str]:
-    return [Entity.of(key_type, entity_id).thing for key_type, entity_id in entities]
 
 
 def _asked(use_case: str) -> Steps[Provided]:

@@ -9,29 +9,39 @@ Everything else is decided in ``protocol.read``.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Awaitable, Callable, Hashable
-from functools import update_wrapper
-from inspect import iscoroutinefunction
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial, update_wrapper
+from inspect import iscoroutinefunction, ismethod
 from traceback import format_exception_only
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
 
 from cache_core.errors import DeclarationError, UnkeyableValue
 from cache_core.events import Bypassed, Outcome, Reason
+from cache_core.keys.function import place
 from cache_core.keys.identity import Identities, Identity
 from cache_core.protocol.call import Call
 from cache_core.protocol.drivers import arun, run
 from cache_core.protocol.read import read
+from cache_core.protocol.scope import LoadingScope
 from cache_core.protocol.write import Delivery
 
 if TYPE_CHECKING:
-    from contextvars import ContextVar
-
     from cache_core.cache import Cache
     from cache_core.keys.binding import Binding
+    from cache_core.keys.dependencies import Dependencies
     from cache_core.keys.key import Key
     from cache_core.keys.usecase import UseCase
     from cache_core.policy.policy import Policy
-    from cache_core.protocol.scope import Scope
+    from cache_core.protocol.scope import AnyScope, Holder
     from cache_core.wire.codecs import CodecChoice
 
 P = ParamSpec("P")
@@ -81,6 +91,27 @@ class Cached(Protocol[P, R_co]):
         """As ``invalidate``, for asyncio."""
         ...
 
+    def map(self, arguments: Iterable[Any], /, **common: Any) -> Sequence[R_co]:
+        """Calls the function for each of *arguments*, after one round trip for all of them.
+
+        Args:
+            arguments: A tuple of positional arguments for each call, or the only one.
+            common: Keyword arguments of every call.
+        """
+        ...
+
+    def amap(self, arguments: Iterable[Any], /, **common: Any) -> Awaitable[list[Any]]:
+        """As ``map``, for coroutine functions; what is not cached is loaded one after the other."""
+        ...
+
+    def get_many(self, ids: Iterable[Any], /, **common: Any) -> Mapping[Any, R_co]:
+        """Calls the function with each id as its first argument; returns the results by id."""
+        ...
+
+    def aget_many(self, ids: Iterable[Any], /, **common: Any) -> Awaitable[dict[Any, Any]]:
+        """As ``get_many``, for coroutine functions."""
+        ...
+
     # As Python binds: a class method to its class, a method to its object, a static method to
     # nothing. What is below @classmethod and @staticmethod is told by its first parameter.
     @overload
@@ -104,8 +135,17 @@ class CachedFunction:
         cache: The cache that the function was declared on.
         use_case: Its use case.
         binding: How its arguments become a key.
+        dependencies: What its entries depend on besides their entity.
         declared: The decorator's tier of the policy.
         codec: What turns its values into bytes; None for the cache's own choice.
+        version: Its version function; None for none.
+
+    Attributes:
+        late: Value -> things that its entry depends on besides those of the call, in canonical
+            order; None where nothing follows from values. Raises ``UnkeyableValue``.
+
+    Raises:
+        DeclarationError: Its entries depend on more things than can be compared at every read.
     """
 
     def __init__(
@@ -114,37 +154,56 @@ class CachedFunction:
         use_case: UseCase,
         binding: Binding,
         *,
+        dependencies: Dependencies,
         declared: Policy,
         codec: CodecChoice | None,
+        version: Callable[..., Any] | None,
     ) -> None:
         self.cache = cache
         self.use_case = use_case
         self.binding = binding
         self.declared = declared
         self.codec = codec
+        self.version = version
+        self.late = dependencies.late
         self.function = binding.function
         self.calls_while_off = 0
-        self._identities = Identities(use_case, binding)
+        self._wrapper: Any = None
+        self._identities = Identities(use_case, binding, dependencies)
 
-    def identify(self, key: tuple[Hashable, ...]) -> Identity:
-        """What the entry behind a local key is called and depends on; raises ``UnkeyableValue``."""
-        return self._identities.of(key[1:])
+    def identify(
+        self, key: tuple[Hashable, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Identity:
+        """What the entry of a call is called and depends on.
 
-    def read(self, scope: Scope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any) -> Any:
+        Args:
+            key: Its local key.
+            args: Its arguments by position, as the wrapper hands them on.
+            kwargs: Those by keyword.
+
+        Raises:
+            UnkeyableValue: The id or an argument has no stable text, a tenant has no id, or what
+                the call depends on cannot be told.
+        """
+        return self._identities.of(key[1:], args, kwargs)
+
+    def read(self, scope: AnyScope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any) -> Any:
         """A call that the hot path could not answer."""
-        call = self._call(scope, key, args, kwargs)
+        call = self.call(scope, key, args, kwargs)
         return run(call.runtime, read(call))
 
     async def aread(
-        self, scope: Scope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any
+        self, scope: AnyScope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any
     ) -> Any:
         """As ``read``, for coroutine functions."""
-        call = self._call(scope, key, args, kwargs)
+        call = self.call(scope, key, args, kwargs)
         return await arun(call.runtime, read(call))
 
-    def note_unkeyable(self, scope: Scope, error: Exception) -> None:
+    def note_unkeyable(self, scope: AnyScope, error: Exception) -> None:
         """Counts and reports a call whose key could not be built; it runs uncached."""
         runtime = scope.runtime
+        if isinstance(scope, LoadingScope):
+            scope.found.spoil(Reason.UNKNOWN_DEPENDENCY)
         runtime.tally(self.use_case.name).count(Outcome.BYPASS, None, Reason.UNKEYABLE)
         # An adapter may raise anything, also what cannot be printed.
         detail = format_exception_only(error)[-1].strip()
@@ -152,16 +211,21 @@ class CachedFunction:
             detail = str(error)
         runtime.hooks.send(Bypassed(self.use_case.name, None, Reason.UNKEYABLE, detail))
 
-    def _call(
-        self, scope: Scope, key: tuple[Hashable, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    def call(
+        self,
+        scope: AnyScope,
+        key: tuple[Hashable, ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Call:
+        """A call in *scope* that begins now."""
         runtime = scope.runtime
         now = runtime.clock.monotonic()
         plan = runtime.plan(self)
         wall = runtime.clock.wall()
-        return Call(self, key, scope.at(now), plan, args, kwargs, started=now, wall=wall)
+        return Call(self, key, scope, plan, args, kwargs, started=now, wall=wall)
 
-    def wrapper(self, active: ContextVar[Scope | None]) -> Any:
+    def wrapper(self, active: Holder) -> Any:
         """The function that callers call.
 
         Args:
@@ -172,8 +236,9 @@ class CachedFunction:
         wrapper.use_case = self.use_case
         wrapper.uncached = self.function
         wrapper.cached_function = self
-        for name in ("key", "invalidate", "ainvalidate"):
+        for name in ("key", "invalidate", "ainvalidate", "map", "amap", "get_many", "aget_many"):
             setattr(wrapper, name, getattr(self, name))
+        self._wrapper = wrapper
         return wrapper
 
     def key(self, /, *args: Any, **kwargs: Any) -> Key:
@@ -185,6 +250,12 @@ class CachedFunction:
         """
         self._check_owner(args, kwargs)
         return self.binding.key(self.binding.bind(*args, **kwargs))
+
+    def pending(self, /, *args: Any, **kwargs: Any) -> PartialCall:
+        """The call with these arguments, not made yet; raises as ``key`` does."""
+        self._check_owner(args, kwargs)
+        key = (self.use_case.name, *self.binding.bind(*args, **kwargs))
+        return PartialCall(self, key, *self.binding.arguments(*args, **kwargs))
 
     def _check_owner(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Python hands the object on to a method, but not to the handles of a method."""
@@ -211,6 +282,75 @@ class CachedFunction:
     async def ainvalidate(self, /, *args: Any, **kwargs: Any) -> Delivery:
         """As ``invalidate``, for asyncio."""
         return await self.cache.ainvalidate_key(self.key(*args, **kwargs))
+
+    def map(self, arguments: Iterable[Any], /, **common: Any) -> list[Any]:
+        """What the function returns for each of *arguments*, looked up in one round trip."""
+        calls = [partial(self._wrapper, *_positional(each), **common) for each in arguments]
+        self.cache.prefetch(calls)
+        return [call() for call in calls]
+
+    async def amap(self, arguments: Iterable[Any], /, **common: Any) -> list[Any]:
+        """As ``map``, for coroutine functions; what is not cached is loaded one after the other."""
+        calls = [partial(self._wrapper, *_positional(each), **common) for each in arguments]
+        await self.cache.aprefetch(calls)
+        return [await call() for call in calls]
+
+    def get_many(self, ids: Iterable[Any], /, **common: Any) -> dict[Any, Any]:
+        """What the function returns for each id, by id, looked up in one round trip."""
+        ids = tuple(dict.fromkeys(ids))
+        return dict(zip(ids, self.map([(one,) for one in ids], **common)))
+
+    async def aget_many(self, ids: Iterable[Any], /, **common: Any) -> dict[Any, Any]:
+        """As ``get_many``, for coroutine functions."""
+        ids = tuple(dict.fromkeys(ids))
+        return dict(zip(ids, await self.amap([(one,) for one in ids], **common)))
+
+
+def _positional(given: Any) -> tuple[Any, ...]:
+    """The positional arguments that an item of ``map`` stands for: a tuple of them, or one."""
+    return given if isinstance(given, tuple) else (given,)
+
+
+class PartialCall(NamedTuple):
+    """A call that was not made yet.
+
+    Args:
+        function: The cached function.
+        key: The local key of the call.
+        args, kwargs: Its arguments as the wrapper hands them on.
+    """
+
+    function: CachedFunction
+    key: tuple[Hashable, ...]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def call_of(call: partial[Any]) -> PartialCall:
+    """The call that ``functools.partial(get_user, 7)`` stands for.
+
+    Raises:
+        DeclarationError: It is something else, or of a function that is not cached.
+        TypeError: The arguments do not fit the signature.
+        UnkeyableValue: The id or an argument has no stable text.
+    """
+    if not isinstance(call, partial):
+        raise DeclarationError(
+            "A call that is not made yet is given as functools.partial(function, arguments...), "
+            f"and not as a {type(call).__name__}."
+        )
+    wrapper: Any = call.func
+    args = call.args
+    if ismethod(wrapper):
+        wrapper, args = wrapper.__func__, (wrapper.__self__, *args)
+    own: CachedFunction | None = getattr(wrapper, "cached_function", None)
+    # Another decorator may have copied the attribute, and may call something else.
+    if own is None or getattr(wrapper, "__wrapped__", None) is not own.function:
+        raise DeclarationError(
+            f"{place(wrapper)} is not a cached function, so its calls cannot be looked up; give "
+            "functools.partial() of what @cached returned, below any other decorator."
+        )
+    return own.pending(*args, **call.keywords)
 
 
 # {p} is a prefix that none of the function's own names begins with.
@@ -247,7 +387,7 @@ _TEMPLATE = """\
 """
 
 
-def _compile(own: CachedFunction, active: ContextVar[Scope | None]) -> Any:
+def _compile(own: CachedFunction, active: Holder) -> Any:
     binding, is_async = own.binding, iscoroutinefunction(own.function)
     p = binding.prefix
     source = _TEMPLATE.replace("{p}def", "async def" if is_async else "def")

@@ -11,10 +11,12 @@
     ├── UnkeyableValue          an argument or id has no stable text to build a key from
     ├── Unstorable              a value cannot be turned into bytes
     ├── Unreadable              bytes from a store are not an entry that we may use
-    └── RemoteError             the remote layer failed or did not answer in time
+    ├── RemoteError             the remote layer failed or did not answer in time
+    └── MarkFailed              a write could not be announced before its COMMIT (mode "strict")
 
-Configuration and declaration errors raise at start-up. The last four are raised inside the
-library only: a cached call turns them into a counted miss or bypass and returns the loader's value.
+Configuration and declaration errors raise at start-up. ``UnkeyableValue`` to ``RemoteError`` are
+raised inside the library only: a cached call turns them into a counted miss or bypass and returns
+the loader's value. ``MarkFailed`` stops a write before it is committed.
 """
 
 from __future__ import annotations
@@ -117,6 +119,10 @@ class Unreadable(CacheCoreError):
 
 class RemoteError(CacheCoreError):
     """The remote layer failed, refused, or did not answer in time."""
+
+
+class MarkFailed(CacheCoreError):
+    """A write could not be announced to its readers before COMMIT, and was to be stopped then."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

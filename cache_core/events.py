@@ -41,6 +41,8 @@ class Reason(str, Enum):
     REENTRANT = "reentrant"
     FLIGHT_LATE = "flight_late"
     MARKED = "marked"
+    UNTRUSTED = "untrusted"
+    SNAPSHOT = "snapshot"
     RECONFIGURED = "reconfigured"
     VERSIONS_UNKNOWN = "versions_unknown"
     NO_CONTEXT = "no_context"
@@ -60,6 +62,9 @@ class Reason(str, Enum):
 
     # A loaded value is returned but not kept.
     CHANGED_WHILE_LOADING = "changed_while_loading"
+    TOO_YOUNG = "too_young"
+    TOO_MANY_DEPENDENCIES = "too_many_dependencies"
+    UNKNOWN_DEPENDENCY = "unknown_dependency"
     UNSTORABLE = "unstorable"
 
     # Something failed.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cache_core.errors import did_you_mean
 from cache_core.fields import (
@@ -15,6 +15,7 @@ from cache_core.fields import (
     Given,
     Problems,
     Refused,
+    choice,
     duration,
     flag,
     keyword,
@@ -24,13 +25,14 @@ from cache_core.fields import (
 from cache_core.layers.base import RemoteLayer
 from cache_core.policy.environ import SEPARATOR, below, read_one, read_use_cases
 from cache_core.policy.overrides import EVERYTHING
-from cache_core.policy.policy import Policy, read_policies, read_policy
+from cache_core.policy.policy import Consistency, Policy, read_policies, read_policy
 from cache_core.policy.provider import Provider, as_provider
 from cache_core.wire.codecs import CODEC_NAMES, CodecChoice
 
 if TYPE_CHECKING:
     from cache_core.events import Hook
 
+OnMarkFailure = Literal["fail", "outbox", "proceed"]
 MINIMUM_SECRET = 16
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOUR = 3_600.0
@@ -68,6 +70,16 @@ class Settings:
         detect_mutation: Development mode: warn when a caller changes a value that is shared.
         hooks: Called with each event; see ``cache_core.events.Hooks``.
         flight_seconds: How long a call waits for another one that is loading the same, in seconds.
+        consistency: How current every use case is that does not say otherwise; see ``Policy``.
+        pulse_seconds: How often it is looked whether the store takes writes, in seconds; 0 never.
+        feed_lease_seconds: How far a push feed may be behind before it is not believed, in seconds;
+            the staleness that mode "feed" allows, and what writers wait in mode "feed_wait".
+        feed_max_things: The most versions that the feed keeps in this process's memory.
+        mark_seconds: Life of a mark in mode "strict", in seconds: the time that a COMMIT may take.
+        on_mark_failure: What happens when the store does not take a mark: "fail" raises before
+            COMMIT, "outbox" does so unless an outbox row secures the write, "proceed" commits.
+        repeat_invalidations_after: Seconds after which an invalidation is sent a second time, in
+            case a store that was being replaced lost the first one; 0 never.
         path: Where these settings stand; messages begin with it.
 
     Raises:
@@ -92,6 +104,13 @@ class Settings:
     detect_mutation: bool = False
     hooks: tuple[Hook, ...] = ()
     flight_seconds: float = 30.0
+    consistency: Consistency = "request"
+    pulse_seconds: float = 1.0
+    feed_lease_seconds: float = 0.25
+    feed_max_things: int = 200_000
+    mark_seconds: float = 5.0
+    on_mark_failure: OnMarkFailure = "outbox"
+    repeat_invalidations_after: float = 0.0
     path: str = field(default="Cache", compare=False)
 
     def __post_init__(self) -> None:
@@ -279,6 +298,13 @@ _READERS: Mapping[str, _Reader] = {
     "detect_mutation": _plain(flag),
     "hooks": _read_hooks,
     "flight_seconds": _plain(duration(low=0.001, high=_HOUR)),
+    "consistency": _plain(choice("request", "feed", "feed_wait", "strict", "ttl")),
+    "pulse_seconds": _plain(duration(high=_HOUR)),
+    "feed_lease_seconds": _plain(duration(low=0.01, high=60.0)),
+    "feed_max_things": _plain(whole()),
+    "mark_seconds": _plain(duration(low=0.1, high=_HOUR)),
+    "on_mark_failure": _plain(choice("fail", "outbox", "proceed")),
+    "repeat_invalidations_after": _plain(duration(high=_HOUR)),
 }
 
 _POLICIES = ("default", "use_cases")

@@ -7,11 +7,21 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial, wraps
 from types import SimpleNamespace
 
 import pytest
 
-from cache_core import Cache, ConfigurationError, DeclarationError, Layer, Policy, Reason
+from cache_core import (
+    Cache,
+    ConfigurationError,
+    DeclarationError,
+    Layer,
+    Policy,
+    Reason,
+    UnkeyableValue,
+)
+from cache_core.cached import call_of
 from cache_core.events import Bypassed, Hit, LayerFailed, Loaded, Missed, PolicyChanged
 from cache_core.testing import FakeClock, FakeStore
 
@@ -557,3 +567,199 @@ class TestHandlesOfMethods:
         """An argument in the object's place would name another entry without a word."""
         with pytest.raises(DeclarationError, match=r"TheClass\.get"):
             shop().get.invalidate(7, 7)
+
+
+class TestDependencies:
+    def test_declared_once_and_exposed(self, cache):
+        """What the read path needs is at the declared function: things, late things, version."""
+
+        def revision(id):
+            return id
+
+        get = counted(
+            cache,
+            tags=["a"],
+            result_tags=lambda row: f"row {row['id']}",
+            result_depends_on=lambda row: ("owner", row["id"]),
+            version=revision,
+        )
+        own = get.cached_function
+        things = own.identify(("Get", 7), (7,), {}).things
+        assert things[2:4] + things[5:] == ("{row:*}", "{t:a}", "{row:7}")
+        assert own.late({"id": 7}) == ("{owner:*}", "{owner:7}", "{t:row%207}")
+        assert own.version is revision
+
+    def test_most_functions_declare_none(self, cache):
+        """Nothing late, no version."""
+        own = counted(cache).cached_function
+        assert (own.late, own.version) == (None, None)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"tags": 7},
+            {"depends_on": ("row", "other")},
+            {"tenant": {"org": "org_id"}},
+            {"result_tags": "a"},
+            {"result_depends_on": ["row"]},
+            {"version": 7},
+            {"tags": [str(number) for number in range(64)]},
+        ],
+        ids=lambda options: next(iter(options)),
+    )
+    def test_a_declaration_that_fails_leaves_nothing_behind(self, cache, options):
+        """It raises, and the name is still free."""
+        with pytest.raises(DeclarationError, match=r"counted\.<locals>\.get: "):
+            counted(cache, **options)
+        assert cache.use_cases() == ()
+        assert counted(cache)(1)["run"] == 1
+
+    def test_a_failing_callable_never_breaks_a_call(self, cache, caplog):
+        """The call runs uncached, is counted, and the log names the callable and its error."""
+
+        def tags(id):
+            raise LookupError("no such row")
+
+        get = counted(cache, tags=tags)
+        with cache.enable():
+            assert [get(1)["run"], get(1)["run"]] == [1, 2]
+        assert figures(cache)["bypasses"]["all"]["unkeyable"] == 2
+        (record,) = [r for r in caplog.records if "'Get'" in r.getMessage()]
+        assert ".tags): LookupError: no such row" in record.getMessage()
+
+    def test_a_failing_tenant_never_breaks_a_call(self, cache, caplog):
+        """Also where the tenant is part of the key."""
+        get = counted(cache, tenant={"org": lambda _: {}["org"]})
+        with cache.enable():
+            assert [get(1)["run"], get(1)["run"]] == [1, 2]
+        (record,) = [r for r in caplog.records if "'Get'" in r.getMessage()]
+        assert "tenant['org'] (" in record.getMessage()
+        assert "KeyError: 'org'" in record.getMessage()
+
+    @pytest.mark.parametrize("nobody", [None, ""])
+    def test_a_call_of_nobody_runs_uncached(self, cache, caplog, nobody):
+        """Without a tenant's id nothing is shared."""
+        runs = []
+
+        @cache.cached(use_case="Report", ttl=60, tenant={"org": "org_id"})
+        def report(org_id):
+            runs.append(org_id)
+
+        with cache.enable():
+            report(nobody), report(nobody)
+        assert len(runs) == 2
+        (record,) = [r for r in caplog.records if "'Report'" in r.getMessage()]
+        assert "'org' has the id" in record.getMessage()
+
+    def test_two_tenants_share_nothing(self, cache):
+        """C1: not even where the tenant is ignored or hidden in another argument."""
+        current = SimpleNamespace(org=1)
+
+        @cache.cached(use_case="Report", ttl=60, tenant={"org": lambda: current.org})
+        def report():
+            return current.org
+
+        def of(org):
+            current.org = org
+            with cache.enable():
+                return report()
+
+        assert [of(1), of(2), of(1), of(2)] == [1, 2, 1, 2]
+        assert figures(cache, "Report")["loads"] == 2
+
+    def test_coroutine_functions_take_the_same(self, cache):
+        """Callables are plain, the function is awaited."""
+        runs = []
+
+        @cache.cached(use_case="A", ttl=60, tags=lambda row_id: f"a {row_id}", tenant={"org": "id"})
+        async def get(id):
+            runs.append(id)
+
+        async def request():
+            with cache.enable():
+                await get(1)
+
+        for number in (1, 1, 2):
+            asyncio.run(request())
+            if number == 1:
+                cache.invalidate_tags("a 2")
+        assert len(runs) == 1
+        cache.invalidate_tags("a 1")
+        asyncio.run(request())
+        assert len(runs) == 2
+
+
+class TestCallsNotMadeYet:
+    def test_a_partial_is_a_call(self, cache):
+        """Function, local key and arguments: those of the call that the wrapper would make."""
+        asked = []
+
+        @cache.cached(key_type="row", id_arg="id", use_case="Get", ttl=60, tags=asked.append)
+        def get(id, /):
+            return id
+
+        @cache.cached(key_type="row", id_arg="id", use_case="More", ttl=60)
+        def more(id, lang="en", *, page=1, **rest):
+            return id
+
+        assert call_of(partial(get, 7)) == (get.cached_function, ("Get", 7), (7,), {})
+        expected = ("More", 7, "en", 2, ("~dict(a=3)",))
+        own, key, args, kwargs = call_of(partial(partial(more, page=2), 7, a=3))
+        assert (own, key) == (more.cached_function, expected)
+        assert (args, kwargs) == ((7, "en"), {"page": 2, "a": 3})
+        assert asked == []
+
+    def test_its_key_finds_the_entry(self, cache):
+        """What the call has kept is what the partial asks for."""
+        get = counted(cache)
+        with cache.scope() as scope:
+            value = get(id=7)
+            assert scope.memo[call_of(partial(get, 7)).key].value is value
+
+    def test_a_partial_of_a_method(self, cache):
+        """Bound to its object, or given it."""
+
+        class Shop:
+            @cache.cached(
+                key_type="row", id_arg="id", arg_adapters={"self": lambda self: "x"}, ttl=60
+            )
+            def get(self, id):
+                return id
+
+            @classmethod
+            @cache.cached(use_case="OfClass", ttl=60, ignore_args=["cls"])
+            def of_class(cls, name):
+                return name
+
+        shop = Shop()
+        assert call_of(partial(shop.get, 7)) == call_of(partial(Shop.get, shop, id=7))
+        assert call_of(partial(shop.get, 7)).args == (shop, 7)
+        assert call_of(partial(Shop.of_class, "a")).args == (Shop, "a")
+        with pytest.raises(DeclarationError, match=r"TheClass\.get"):
+            call_of(partial(Shop.get, 7))
+
+    def test_what_is_not_cached_is_refused(self, cache):
+        """A plain function, and one behind another decorator, which may call anything."""
+
+        @wraps(counted(cache))
+        def other(id):
+            return 0
+
+        for function in (len, other, other.uncached):
+            with pytest.raises(DeclarationError, match=r"is not a cached function.*what @cached"):
+                call_of(partial(function, 7))
+
+    def test_what_is_no_partial_is_refused(self, cache):
+        """A call that was made already, or a function without its arguments."""
+        get = counted(cache)
+        for given in (get, get(7), "get"):
+            with pytest.raises(DeclarationError, match=r"functools\.partial\(function, arguments"):
+                call_of(given)
+
+    def test_wrong_arguments_are_reported_as_by_python(self, cache):
+        """As the call itself would."""
+        get = counted(cache)
+        with pytest.raises(TypeError, match=r"get\(\) missing 1 required"):
+            call_of(partial(get))
+        with pytest.raises(UnkeyableValue, match="'id'"):
+            call_of(partial(get, None))

@@ -124,7 +124,7 @@ def test_every_public_attribute_is_documented(kind):
             r"```python.*?```|`[^`\n]+`", path.read_text(encoding="utf-8"), re.DOTALL
         )
     )
-    shown = {name for name in vars(kind) if not name.startswith("_")}
+    shown = {name for name in dir(kind) if not name.startswith("_")}
     assert nowhere(shown - INTERNAL, code) == []
 
 

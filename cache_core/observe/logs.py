@@ -19,6 +19,7 @@ from cache_core.events import (
     SharedValueChanged,
     logger,
 )
+from cache_core.keys.key import number_of
 
 if TYPE_CHECKING:
     from cache_core.clock import Clock
@@ -88,7 +89,7 @@ class LogHook:
         if self._due("queued") is not None:
             logger.error(
                 "%d invalidations could not be delivered and wait in this process",
-                len(event.things),
+                number_of(event.things),
             )
 
     def _advise(self, once: Hashable, message: str, *args: object) -> None:

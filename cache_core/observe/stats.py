@@ -25,6 +25,7 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
         another caller's load, or loaded; ``calls_while_off`` those while it was not (counted for
         the function, so over all runtimes of the process).
     """
+    feed = runtime.feed
     return {
         "namespace": runtime.settings.namespace,
         "use_cases": {
@@ -35,9 +36,11 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
             for function in functions
         },
         "invalidations": runtime.invalidations,
-        "undelivered_invalidations": len(runtime.pending),
+        "undelivered_invalidations": runtime.pending.number,
         "local": asdict(runtime.local.report()),
         "remote": None if runtime.remote is None else runtime.remote.describe(),
+        "refusal": runtime.trust.refusal,
+        "feed": None if feed is None else asdict(feed.report(runtime.clock.monotonic())),
     }
 
 

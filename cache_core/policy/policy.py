@@ -18,6 +18,9 @@ from cache_core.policy.reading import FIELDS, NAMES, fields_of, values_of
 
 Sticky = Literal["entity", "call"]
 Copy = Literal["shared", "copied"]
+Consistency = Literal["request", "feed", "feed_wait", "strict", "ttl"]
+Locking = Literal["auto", "on", "off"]
+InSnapshot = Literal["bypass", "hit"]
 Duration = Union[float, timedelta, str]
 """Seconds as a number, a ``timedelta``, or text like "300" and "1h30m"."""
 PerLayer = Mapping[str, Any]
@@ -42,6 +45,16 @@ class Policy:
         sticky: What a fractional ramp decides on: "entity" (an entity is always in or always
             out) or "call" (each call is drawn anew).
         copy: Whether the local layer hands out the "shared" value or a value "copied" per call.
+        consistency: How current what is served must be: "request" (as of the beginning of the
+            request, one round trip), "feed" (a lease behind at most, no round trip), "feed_wait"
+            (as "request", but writers wait one lease), "strict" (never older than the last COMMIT;
+            writers mark first), "ttl" (as old as the TTL allows; nothing is invalidated).
+        lock: Whether one process at a time loads an entry: "on", "off", or "auto" for loads that
+            take long.
+        source_lag: Seconds that the source of the loader may be behind the writes, as a replica is
+            (rule T5); a value is only kept when no version of it is younger than that.
+        in_snapshot: What happens in a transaction that sees the database as it was at its
+            beginning: "bypass" the cache, or "hit" what may be newer than that (rule T6).
         max_local_entries: The most entries that the use case may hold in the local layer.
         max_local_bytes: The most bytes of them, as a number or text like "64MiB".
         note: Why; shown to people beside the values.
@@ -57,6 +70,10 @@ class Policy:
     ramp_remote: float | None
     sticky: Sticky | None
     copy: Copy | None
+    consistency: Consistency | None
+    lock: Locking | None
+    source_lag: float | None
+    in_snapshot: InSnapshot | None
     max_local_entries: int | None
     max_local_bytes: int | None
     note: str | None
@@ -73,6 +90,10 @@ class Policy:
         ramp_remote: float | str | None = None,
         sticky: Sticky | None = None,
         copy: Copy | None = None,
+        consistency: Consistency | None = None,
+        lock: Locking | None = None,
+        source_lag: Duration | None = None,
+        in_snapshot: InSnapshot | None = None,
         max_local_entries: int | None = None,
         max_local_bytes: int | str | None = None,
         note: str | None = None,
@@ -87,6 +108,10 @@ class Policy:
             "ramp_remote": ramp_remote,
             "sticky": sticky,
             "copy": copy,
+            "consistency": consistency,
+            "lock": lock,
+            "source_lag": source_lag,
+            "in_snapshot": in_snapshot,
             "max_local_entries": max_local_entries,
             "max_local_bytes": max_local_bytes,
             "note": note,
@@ -149,6 +174,10 @@ _BUILT_IN: Mapping[str, Any] = MappingProxyType(
         "ramp_remote": 100.0,
         "sticky": "entity",
         "copy": "shared",
+        "consistency": "request",
+        "lock": "auto",
+        "source_lag": 0.0,
+        "in_snapshot": "bypass",
         "max_local_entries": None,
         "max_local_bytes": None,
         "note": None,
@@ -176,7 +205,8 @@ class Effective:
     Attributes:
         enabled: False when a kill switch is thrown.
         local, remote: TTL and ramp of each layer.
-        sticky, copy, max_local_entries, max_local_bytes: As in ``Policy``.
+        sticky, copy, consistency, lock, source_lag, in_snapshot, max_local_entries,
+            max_local_bytes: As in ``Policy``.
         failed: The provider failed; no layer takes part until it answers.
         note: The strongest tier's words for people.
         sources: Field of ``Policy`` -> the tier that it comes from.
@@ -187,6 +217,10 @@ class Effective:
     remote: LayerPolicy
     sticky: Sticky
     copy: Copy
+    consistency: Consistency
+    lock: Locking
+    source_lag: float
+    in_snapshot: InSnapshot
     max_local_entries: int | None
     max_local_bytes: int | None
     failed: bool = False
@@ -212,8 +246,8 @@ class Effective:
 def merge(*tiers: tuple[Source, Policy | None]) -> Effective:
     """What holds when *tiers*, weakest first, each win field by field over those before them.
 
-    What no tier sets is built in: enabled, ramp 100, sticky "entity", copy "shared". No TTL is
-    built in: a layer for which nobody wishes a TTL is off, as is one whose TTL is 0.
+    What no tier sets is built in: enabled, ramp 100, sticky "entity", copy "shared", consistency
+    "request", lock "auto", no source lag, a bypass in snapshots. No TTL is built in: a layer for which nobody wishes a TTL is off, as is one whose TTL is 0.
     """
     values = dict(_BUILT_IN)
     sources: dict[str, Source] = dict.fromkeys(FIELDS, "built-in")

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cache_core.events import Layer, LayerFailed, Outcome, Reason
 from cache_core.keys.identity import Identity
+from cache_core.protocol.found import Found
+from cache_core.protocol.scope import LoadingScope
 
 if TYPE_CHECKING:
     from cache_core.keys.usecase import UseCase
     from cache_core.policy.policy import Policy
+    from cache_core.protocol.found import Extras
     from cache_core.protocol.plan import Kept, Plan
-    from cache_core.protocol.scope import Scope
+    from cache_core.protocol.scope import AnyScope
     from cache_core.wire.codecs import CodecChoice
 
 
@@ -42,7 +45,19 @@ class Target(Protocol):
         """What the decorator wants its values turned into bytes by; None for the cache's choice."""
         ...
 
-    def identify(self, key: tuple[Hashable, ...]) -> Identity:
+    @property
+    def version(self) -> Callable[..., Any] | None:
+        """The user's own version function, called with the arguments of the call; None for none."""
+        ...
+
+    @property
+    def late(self) -> Callable[[Any], tuple[str, ...]] | None:
+        """What an entry depends on by its value; None where nothing was declared."""
+        ...
+
+    def identify(
+        self, key: tuple[Hashable, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Identity:
         """What the entry behind a local key is called and depends on; raises ``UnkeyableValue``."""
         ...
 
@@ -53,7 +68,7 @@ class Call:
     Args:
         target: The cached function.
         key: The local key.
-        scope: The scope that the call happens in, open and fresh.
+        scope: The scope that the call happens in.
         plan: The plan of the use case.
         args, kwargs: What the loader is called with.
         started: Monotonic seconds at the beginning of the call.
@@ -62,18 +77,24 @@ class Call:
 
     __slots__ = (
         "args",
+        "computed",
         "data",
+        "extras",
+        "found",
         "identity",
         "kept",
         "key",
         "kwargs",
         "layer",
+        "loading",
         "local_off",
+        "locked",
         "memo",
         "plan",
         "remote_off",
         "runtime",
         "scope",
+        "snapshot",
         "stamp",
         "started",
         "storage",
@@ -88,7 +109,7 @@ class Call:
         self,
         target: Target,
         key: tuple[Hashable, ...],
-        scope: Scope,
+        scope: AnyScope,
         plan: Plan,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
@@ -98,7 +119,8 @@ class Call:
     ) -> None:
         self.target = target
         self.key = key
-        self.scope = scope
+        self.loading = scope if isinstance(scope, LoadingScope) else None
+        self.scope = scope = scope.at(started)
         self.runtime = scope.runtime
         # The scope may replace them while the loader runs; a call goes by what it began with. In
         # this order: who has the new memo has the new versions too (see Scope).
@@ -113,12 +135,17 @@ class Call:
         self.storage = ""
         self.things: tuple[str, ...] = ()
         self.stamp: tuple[str, ...] = ()
+        self.computed: tuple[str, ...] = ()
+        self.extras: Extras | None = None
+        self.found = Found()
+        self.snapshot: float | None = None
         self.local_off: Reason | None = None
         self.remote_off: Reason | None = None
         self.token: object = None
         self.kept: Kept | None = None
         self.data: bytes | None = None
         self.layer = Layer.REQUEST
+        self.locked = False
 
     def identify(self) -> None:
         """Works out the entry's key, what it depends on, and which layers take part.
@@ -126,15 +153,66 @@ class Call:
         Raises:
             UnkeyableValue: The id or an argument has no stable text.
         """
-        scope, key = self.scope, self.key
+        scope, key, plan = self.scope, self.key, self.plan
         entry = self.memo.get(key) or scope.entries.get(key)
-        # The texts of a key cost more than the rest of a local hit, so an entry keeps its own.
-        identity = entry.identity if entry is not None else self.target.identify(key)
+        if entry is not None:
+            # The texts of a key cost more than the rest of a local hit, so an entry keeps its own.
+            identity = entry.identity
+        else:
+            identity = self.target.identify(key, self.args, self.kwargs)
         self.identity = identity
         self.storage, self.things, unit = identity
-        plan, random = self.plan, self.runtime.random
+        if not plan.tracked:
+            self.things = ()
+        if not plan.fed:
+            self.versions = self.versions.exact
+        random = self.runtime.random
         self.local_off = plan.local.verdict(unit, random)
         self.remote_off = plan.remote.verdict(unit, random)
+
+    @property
+    def may_lock(self) -> bool:
+        """Whether other processes are kept from loading the same meanwhile."""
+        return self.remote_off is None and self.snapshot is None and self.plan.locks
+
+    def take_fetched(self) -> bool:
+        """Takes the bytes of the entry where they were fetched ahead; whether they were."""
+        fetched = self.scope.fetched
+        if self.storage not in fetched:
+            return False
+        self.data = fetched.pop(self.storage)
+        return True
+
+    def take_stamp(self) -> None:
+        """Takes the versions that what is served or loaded from here on must have."""
+        versions = self.versions
+        # What the user's own function computed counts for this scope only, so the hot path, which
+        # knows of tokens alone, must not take it for valid in another one.
+        self.token = None if self.computed else versions.token
+        self.stamp = versions.stamp(self.things) + self.computed
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the scope has written one of the things since the stamp was taken (F2)."""
+        return self.versions.stamp(self.things) + self.computed != self.stamp
+
+    def tell_outer(self, stamp: tuple[str, ...], extras: Extras | None) -> None:
+        """Hands what the value depends on to the load that this call is part of, if any (D2).
+
+        Args:
+            stamp: What it was computed under.
+            extras: What was found besides; None where nobody knows what the value depends on.
+        """
+        if self.loading is None:
+            return
+        found = self.loading.found
+        # Nobody asks this use case's version function when the outer entry is looked at.
+        is_unasked = self.target.version is not None
+        if extras is None or is_unasked or len(stamp) < len(self.things):
+            found.spoil(Reason.UNKNOWN_DEPENDENCY)
+        else:
+            found.add(self.things, stamp)
+            found.add([thing for thing, _ in extras], [version for _, version in extras])
 
     def remember(self, entry: Kept) -> None:
         """Keeps *entry* for later reads of the scope.

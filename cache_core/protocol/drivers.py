@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from _thread import allocate_lock
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +20,20 @@ from cache_core.errors import CacheCoreError
 from cache_core.events import Loaded as LoadedEvent
 from cache_core.events import LoadFailed
 from cache_core.policy.provider import answered
-from cache_core.protocol.flights import Flight, FlightOutcome, leading
-from cache_core.protocol.operations import Ask, Fetch, Load, Loaded, Operation, Steps, Wait
+from cache_core.protocol.flights import Flight, FlightOutcome
+from cache_core.protocol.operations import (
+    Ask,
+    Compute,
+    Fetch,
+    Load,
+    Loaded,
+    Now,
+    Operation,
+    Sleep,
+    Steps,
+    Wait,
+)
+from cache_core.protocol.scope import LoadingScope
 
 if TYPE_CHECKING:
     from cache_core.layers.base import RemoteLayer
@@ -81,19 +94,41 @@ def _perform(runtime: Runtime, operation: Operation) -> object:
         return _wait(operation.flight, runtime.flight_seconds)
     if isinstance(operation, Ask):
         return _ask(_provider(runtime), operation.use_case)
+    if isinstance(operation, (Compute, Sleep, Now)):
+        return _attend(runtime, operation)
     return _remote(runtime).perform(operation)
 
 
 async def _aperform(runtime: Runtime, operation: Operation) -> object:
     if type(operation) is Fetch:
-        return await _remote(runtime).aperform(operation)
+        return await runtime.ticks.fetch(operation)
     if isinstance(operation, Load):
         return await _aload(runtime, operation)
     if isinstance(operation, Wait):
         return await _await(operation.flight, runtime.flight_seconds)
     if isinstance(operation, Ask):
         return await _aask(_provider(runtime), operation.use_case)
+    if isinstance(operation, (Compute, Sleep, Now)):
+        return await _aattend(runtime, operation)
     return await _remote(runtime).aperform(operation)
+
+
+def _attend(runtime: Runtime, operation: Compute | Sleep | Now) -> object:
+    if isinstance(operation, Compute):
+        answer = operation.function(*operation.args, **operation.kwargs)
+        return _finish(answer) if inspect.isawaitable(answer) else answer
+    if isinstance(operation, Sleep):
+        time.sleep(operation.seconds)
+    return runtime.clock.monotonic()
+
+
+async def _aattend(runtime: Runtime, operation: Compute | Sleep | Now) -> object:
+    if isinstance(operation, Compute):
+        answer = operation.function(*operation.args, **operation.kwargs)
+        return await answer if inspect.isawaitable(answer) else answer
+    if isinstance(operation, Sleep):
+        await asyncio.sleep(operation.seconds)
+    return runtime.clock.monotonic()
 
 
 def _remote(runtime: Runtime) -> RemoteLayer:
@@ -149,7 +184,10 @@ async def _awaited(awaitable: Awaitable[T]) -> T:
 
 
 class _Timing:
-    """How long a load took; tells the counters and the hooks, and marks who leads the flight."""
+    """How long a load took; tells the counters and the hooks.
+
+    While it runs, its code finds a ``LoadingScope`` in place of its scope.
+    """
 
     def __init__(self, runtime: Runtime, operation: Load) -> None:
         self._runtime = runtime
@@ -157,8 +195,10 @@ class _Timing:
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        flight = self._operation.flight
-        token = leading.set((*leading.get(), flight)) if flight else None
+        call, flight = self._operation.call, self._operation.flight
+        loading = LoadingScope(call.scope, call.found, flight, call.loading)
+        current = self._runtime.current
+        scope, active = current.scope.set(loading), current.active.set(loading)
         self._started = self._runtime.clock.monotonic()
         try:
             yield
@@ -168,11 +208,12 @@ class _Timing:
         else:
             self._report(None)
         finally:
-            if token is not None:
-                # A coroutine may be closed in another context than it ran in; and CPython 3.11 loses
-                # a variable that a finalizer uses while it is being set.
-                with suppress(ValueError, LookupError):
-                    leading.reset(token)
+            # A coroutine may be closed in another context than it ran in; and CPython 3.11 loses
+            # a variable that a finalizer uses while it is being set.
+            with suppress(ValueError, LookupError):
+                current.active.reset(active)
+            with suppress(ValueError, LookupError):
+                current.scope.reset(scope)
 
     def _report(self, error: BaseException | None) -> None:
         self.ended = self._runtime.clock.monotonic()

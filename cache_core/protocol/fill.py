@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from cache_core.errors import Unstorable
 from cache_core.events import Layer, NotStored, Outcome, Reason
 from cache_core.layers.size import weigh
+from cache_core.protocol.dependencies import complete
 from cache_core.protocol.flights import Abandoned, FlightOutcome, Landed, Unshared
 from cache_core.protocol.operations import Loaded, Steps, Store
 from cache_core.protocol.plan import Kept
-from cache_core.protocol.rules import jittered
+from cache_core.protocol.rules import GoPast, jittered
 from cache_core.wire.entry import digest_of
 
 if TYPE_CHECKING:
@@ -36,28 +37,37 @@ _PRIVATE = frozenset(
 )
 
 
+# For these reasons the next load, under the same versions, is not going to be kept either.
+_LASTING = frozenset({Reason.TOO_MANY_DEPENDENCIES, Reason.UNKNOWN_DEPENDENCY})
+
+
 def settle(call: Call, loaded: Loaded) -> Steps[FlightOutcome]:
     """Keeps a loaded value where it may be kept; returns what those who wait for it get."""
     try:
-        reason = _why_not_keep(call)
-        if reason is None:
-            entry = yield from _keep(call, loaded)
-            return Unshared() if entry is None else Landed(entry.value)
-        _not_stored(call, None, reason)
-        remember_value(call, reason, loaded.value)
-        return Abandoned()
+        _check(call)
+        yield from complete(call, loaded)
+        _check(call)
+        entry = yield from _keep(call, loaded)
+        return Unshared() if entry is None else Landed(entry)
+    except GoPast as past:
+        _not_stored(call, None, past.reason, past.detail)
+        remember_value(call, past.reason, loaded.value)
+        # As long as the source is behind, so is each load.
+        is_behind = past.reason is Reason.TOO_YOUNG and call.plan.effective.source_lag
+        return Unshared(past.reason) if past.reason in _LASTING or is_behind else Abandoned()
     except Exception as error:  # noqa: BLE001 - the value is there, and its caller gets it
         call.failed("keep", error)
         return Unshared()
 
 
-def _why_not_keep(call: Call) -> Reason | None:
-    """Why a loaded value must not be kept (rule F2), or None."""
-    if call.runtime.uncommitted():
-        return Reason.UNCOMMITTED
-    if call.versions.stamp(call.things) != call.stamp:
-        return Reason.CHANGED_WHILE_LOADING
-    return None
+def _check(call: Call) -> None:
+    """Raises ``GoPast`` when a loaded value must not be kept (rule F2)."""
+    if call.runtime.uncommitted() or call.scope.is_writing:
+        raise GoPast(Reason.UNCOMMITTED)
+    if call.has_changed:
+        raise GoPast(Reason.CHANGED_WHILE_LOADING)
+    if call.found.spoiled is not None and call.plan.tracked:
+        raise GoPast(call.found.spoiled)
 
 
 def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
@@ -71,7 +81,9 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
         call.remember(entry)
     if entry is not None and data is not None:
         try:
-            yield Store(call.storage, data, max(1, int(life * 1000)))
+            unlock = runtime.owner if call.locked else ""
+            yield Store(call.storage, data, max(1, int(life * 1000)), unlock)
+            call.locked = False
             plan.tally.bytes_written += len(data)
         except Exception as error:  # noqa: BLE001 - as above, also what a layer must not raise
             call.failed("store", error)
@@ -90,6 +102,7 @@ def _encoded(call: Call, loaded: Loaded, life: float) -> bytes | None:
             soft_ms=life_ms,
             hard_ms=life_ms,
             load_us=int(loaded.seconds * 1_000_000),
+            extras=call.extras or (),
         )
     except Unstorable as error:
         _not_stored(call, Layer.REMOTE, Reason.UNSTORABLE, str(error))
@@ -141,6 +154,7 @@ def entry_of(call: Call, mine: Any, *, created: float, expires: float) -> Kept:
     """
     plan = call.plan
     entry = Kept(mine, created=created, expires=expires, stamp=call.stamp, plan=plan)
+    entry.extras = call.extras
     entry.identity = call.identity
     entry.checked = call.token
     entry.fingerprint = plan.fingerprint(mine) if plan.watched else None
@@ -149,6 +163,7 @@ def entry_of(call: Call, mine: Any, *, created: float, expires: float) -> Kept:
 
 def remember_value(call: Call, reason: Reason, value: Any) -> None:
     """Two reads of a request agree also where its value could not be kept for others (P3)."""
+    call.extras = None
     if reason not in _PRIVATE:
         with suppress(Exception):  # a value that cannot be kept at all is loaded again
             mine = call.plan.take_in(value)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Union
 
+from cache_core.events import Reason
+from cache_core.protocol.found import Extras
+
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """The load returned *value*."""
+    """The load returned; *entry* is what is kept of it."""
 
-    value: Any
+    entry: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,12 @@ class Crashed:
         error: What the loader raised.
         traceback: As it was when the load ended. Each of those who waited begins with it again, or
             the frames of one caller would show up in the traceback of the next.
+        extras: What the load was found to depend on; None where that is not known.
     """
 
     error: Exception
     traceback: TracebackType | None
+    extras: Extras | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,16 @@ class Abandoned:
 
 @dataclass(frozen=True, slots=True)
 class Unshared:
-    """The load ended with a value that can be kept for nobody else; the next one would, too."""
+    """The load ended with a value that can be kept for nobody else; the next one would, too.
+
+    Args:
+        reason: Why it cannot.
+    """
+
+    reason: Reason = Reason.UNSTORABLE
 
 
 FlightOutcome = Union[Landed, Crashed, Abandoned, Unshared]
-
-leading: ContextVar[tuple[Flight, ...]] = ContextVar("cache_core_leading", default=())
 
 
 class Flight:
@@ -123,8 +131,3 @@ class Flights:
         """The threads that led the flights do not exist in a child process."""
         self._flights = {}
         self._lock = threading.RLock()
-
-
-def is_led_here(flight: Flight) -> bool:
-    """Whether the running code is part of *flight*'s own load, so that waiting would never end."""
-    return flight in leading.get()

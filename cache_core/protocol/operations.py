@@ -7,10 +7,21 @@ simulation (design section 2).
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union
 
-from cache_core.layers.base import Bump, Create, Fetch, Fetched, RemoteOperation, Store
+from cache_core.layers.base import (
+    Bump,
+    Create,
+    Fetch,
+    Fetched,
+    Lock,
+    Locked,
+    Mark,
+    RemoteOperation,
+    Store,
+    Unlock,
+)
 
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
@@ -19,14 +30,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Ask",
     "Bump",
+    "Compute",
     "Create",
     "Fetch",
     "Fetched",
     "Load",
     "Loaded",
+    "Lock",
+    "Locked",
+    "Mark",
+    "Now",
     "Operation",
+    "Sleep",
     "Steps",
     "Store",
+    "Unlock",
     "Wait",
 ]
 
@@ -65,5 +83,28 @@ class Ask(NamedTuple):
     use_case: str
 
 
-Operation = Union[RemoteOperation, Load, Wait, Ask]
+class Compute(NamedTuple):
+    """Call a function of the user or of an adapter; returns what it returns, awaited where needed.
+
+    Args:
+        function: May be a coroutine function only where the caller is one.
+        args, kwargs: What it is called with.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+
+
+class Sleep(NamedTuple):
+    """Do nothing for so many *seconds*; returns the monotonic time afterwards."""
+
+    seconds: float
+
+
+class Now(NamedTuple):
+    """Look at the clock; returns the monotonic time in seconds."""
+
+
+Operation = Union[RemoteOperation, Load, Wait, Ask, Compute, Sleep, Now]
 Steps = Generator[Operation, Any, T]

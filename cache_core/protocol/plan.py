@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cache_core.events import Hooks
     from cache_core.keys.identity import Identity
     from cache_core.policy.policy import Effective
+    from cache_core.protocol.found import Extras
+    from cache_core.protocol.pace import Pace
     from cache_core.wire.entry import Wire
 
 
@@ -27,12 +29,15 @@ class Kept(Entry):
     """An entry as the protocol keeps it.
 
     Attributes:
+        extras: Dependencies that were found while it was loaded, with their versions; None when it
+            is not known what the value depends on, so that no outer entry may hold it.
         fingerprint: In development mode, of the value as it was when it was kept.
         identity: What it is called and depends on.
     """
 
-    __slots__ = ("fingerprint", "identity")
+    __slots__ = ("extras", "fingerprint", "identity")
 
+    extras: Extras | None
     fingerprint: bytes | None
     identity: Identity
 
@@ -86,18 +91,24 @@ class Plan:
         group: The use case's own group in the local layer, None for the shared one.
         lineage: Grows when the local layer was switched off or restricted; an entry from before
             never comes back.
+        fed: Whether versions are taken from the push feed, where there is one.
+        tracked: Whether entries have a stamp at all; without one they live until their TTL.
+        pace: How long loads take, for locks.
     """
 
     __slots__ = (
         "copied",
         "effective",
         "fast",
+        "fed",
         "group",
         "hits_wanted",
         "lineage",
         "local",
+        "pace",
         "remote",
         "tally",
+        "tracked",
         "use_case",
         "watched",
         "wire",
@@ -114,6 +125,7 @@ class Plan:
         watched: bool,
         polled: bool,
         lineage: int,
+        pace: Pace,
     ) -> None:
         self.use_case = use_case
         self.effective = effective
@@ -123,6 +135,9 @@ class Plan:
         self.remote = Part(Layer.REMOTE, use_case, effective, present=wire is not None, tally=tally)
         self.group = use_case if _has_own_limits(effective) else None
         self.lineage = lineage
+        self.fed = effective.consistency in ("feed", "feed_wait")
+        self.tracked = effective.consistency != "ttl"
+        self.pace = pace
         self.copied = effective.copy == "copied"
         self.watched = watched and not self.copied
         self.hits_wanted = hooks.wanted(Hit)
@@ -134,6 +149,12 @@ class Plan:
         """Whether some layer takes part in every call, whatever the unit."""
         parts = (self.local, self.remote)
         return all(part.fixed for part in parts) and not all(part.is_off for part in parts)
+
+    @property
+    def locks(self) -> bool:
+        """Whether other processes must be kept from loading the same at the same time (S2)."""
+        wish = self.effective.lock
+        return wish == "on" or (wish == "auto" and self.pace.is_slow)
 
     def take_in(self, value: Any) -> Any:
         """What to keep of *value*: itself, or a copy that no caller holds.

@@ -1,10 +1,13 @@
-"""The decisions of the protocol, as functions of facts and nothing else (rules R6, R7, F3)."""
+"""The decisions of the protocol, as functions of facts and nothing else (rules R, F3, T4, D4)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING
 
 from cache_core.events import Reason
+from cache_core.protocol.versions import birth_of
 
 if TYPE_CHECKING:
     from cache_core.layers.memory import Entry
@@ -12,6 +15,15 @@ if TYPE_CHECKING:
     from cache_core.wire.entry import Envelope
 
 MAX_JITTER = 0.1
+
+
+class GoPast(Exception):
+    """The cache can neither serve nor keep anything for a call."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.detail = detail
 
 
 def judge_candidate(entry: Entry, plan: Plan, now: float) -> Reason | None:
@@ -64,3 +76,23 @@ def jittered(ttl: float, random: float) -> float:
         random: A float in [0, 1).
     """
     return ttl * (1 - MAX_JITTER * random)
+
+
+def store_time(time_ms: float, now: float, then: float) -> float:
+    """What the store's clock showed at an earlier moment, at the latest (rule T4).
+
+    Args:
+        time_ms: What it showed before *now*, in milliseconds.
+        now: Monotonic seconds, read after the store's answer had come.
+        then: The moment in question, in monotonic seconds.
+
+    Returns:
+        Milliseconds of the store's clock; never later than it really was.
+    """
+    ago = now - then
+    return int(time_ms) - ceil(ago * 1000) if isfinite(ago + time_ms) else -inf
+
+
+def all_born_before(versions: Iterable[str], limit_ms: float) -> bool:
+    """Whether each of *versions* was given before *limit_ms* of the store's clock, strictly."""
+    return all(birth_of(version) < limit_ms for version in versions)

@@ -11,21 +11,31 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from random import random
+from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from cache_core.counters import Tally
 from cache_core.errors import CacheCoreError, RemoteError
 from cache_core.events import Layer, LayerFailed, PolicyChanged, logger
+from cache_core.layers.base import Feeding, FeedingLayer
 from cache_core.policy.overrides import EVERYTHING, Overrides
 from cache_core.policy.tiers import outdates, resolve
 from cache_core.protocol.call import Target
 from cache_core.protocol.drivers import run
+from cache_core.protocol.feed import FeedTable
 from cache_core.protocol.flights import Flights
+from cache_core.protocol.lease import Lease
+from cache_core.protocol.pace import Pace
 from cache_core.protocol.plan import Plan
-from cache_core.protocol.versions import VersionMemo, Versions, VersionTable
-from cache_core.protocol.write import Pending, deliver_pending
+from cache_core.protocol.pulse import Trust
+from cache_core.protocol.scope import Current
+from cache_core.protocol.ticks import Ticks
+from cache_core.protocol.transactions import Transactions
+from cache_core.protocol.versions import FedMemo, VersionMemo, Versions, VersionTable
+from cache_core.protocol.write import Pending, Repeats, deliver_pending
 
 if TYPE_CHECKING:
     from cache_core.clock import Clock
@@ -57,8 +67,13 @@ class Runtime:
         hooks: Who is told of events.
         wire_for: Makes the codec of a use case's values; only asked when there is a remote layer.
         provider: Answers what the policy of a use case is right now, None for none.
-        uncommitted: Whether the running code has written in a transaction that is still open; while
-            it has, nothing is served to it or kept from it (rules T1, T2).
+        transactions: What adapters tell of the running code's transactions (rules T).
+        current: Holds the scope of the running code.
+        targets: Gives every function that was declared.
+
+    Attributes:
+        feed: What the push feed knows; None as long as no use case asks for it.
+        owner: Whose locks this process's are.
     """
 
     def __init__(
@@ -71,7 +86,9 @@ class Runtime:
         hooks: Hooks,
         wire_for: Callable[[Target], Wire],
         provider: Provider | None = None,
-        uncommitted: Callable[[], bool] = lambda: False,
+        transactions: Transactions | None = None,
+        current: Current | None = None,
+        targets: Callable[[], Iterable[Target]] = tuple,
     ) -> None:
         self.settings = settings
         self.local = local
@@ -79,10 +96,17 @@ class Runtime:
         self.clock = clock
         self.hooks = hooks
         self.provider = provider
-        self.uncommitted = uncommitted
+        transactions = transactions or Transactions()
+        self.uncommitted = transactions.uncommitted
+        self.snapshot_since = transactions.snapshot_since
+        self.current = current or Current()
         self.random: Callable[[], float] = random
-        self.table = VersionTable()
+        self.table = VersionTable(clock)
         self.pending = Pending()
+        self.repeats = Repeats(settings.repeat_invalidations_after)
+        self.trust = Trust(settings.pulse_seconds or float("inf"))
+        self.token: Callable[[], str] = partial(token_hex, 8)
+        self.owner = self.token()
         self.flights = Flights()
         self.overrides = Overrides()
         self.overrides.subscribe(self._overridden)
@@ -92,6 +116,17 @@ class Runtime:
         self.version_ttl_ms = HOUR_MS
         self.invalidations = 0
         self.retired = False
+        if remote is not None:
+            self.ticks = Ticks(remote)
+        self.feed: FeedTable | None = None
+        self._feeding: Feeding | None = None
+        self._targets = targets
+        self._planned = 0
+        self._modes: tuple[object, object, frozenset[str]] = (None, None, frozenset())
+        self._default = settings.default
+        if self._default.consistency is None:
+            self._default = self._default.replace(consistency=settings.consistency)
+        self._paces: dict[str, Pace] = {}
         self._wire_for = wire_for
         self._tallies: dict[str, Tally] = {}
         self._plans: dict[str, tuple[Target, Provided, Plan]] = {}
@@ -103,9 +138,65 @@ class Runtime:
         """Whether the policy must be asked for at each call, because nobody tells of changes."""
         return self.provider is not None
 
-    def versions_of_a_scope(self) -> Versions:
-        """What a new scope goes by: the process's table, or a memo of what it reads."""
-        return self.table if self.remote is None else VersionMemo()
+    def versions_of_a_scope(self, now: float, *, exact: bool = False) -> Versions:
+        """What a new scope goes by.
+
+        Args:
+            now: Monotonic seconds.
+            exact: Whether nothing that a feed told may be believed.
+        """
+        if self.remote is None:
+            return self.table
+        if self.feed is None or exact:
+            return VersionMemo()
+        self._listen()
+        return FedMemo(self.feed, now)
+
+    @property
+    def writers_wait(self) -> bool:
+        """Whether an invalidation waits until every feed has it or is no longer trusted (Z7)."""
+        return "feed_wait" in self._consistencies() and isinstance(self.remote, FeedingLayer)
+
+    @property
+    def writers_mark(self) -> bool:
+        """Whether a write is marked before it is committed (rules I)."""
+        return "strict" in self._consistencies()
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether some use case may be a lease behind."""
+        return "feed" in self._consistencies() and isinstance(self.remote, FeedingLayer)
+
+    @property
+    def lease_wait(self) -> float:
+        """Seconds after which every feed knows of a write, or is no longer believed."""
+        return self.settings.feed_lease_seconds * 1.01
+
+    def note_mark_failure(self, error: Exception) -> None:
+        """A write goes on though the store did not take its marks."""
+        self.hooks.send(LayerFailed(None, Layer.REMOTE, "mark", error))
+
+    def wrote(self, things: Sequence[str]) -> None:
+        """This process has invalidated *things*; its feed need not wait to be told."""
+        if self.feed is not None:
+            self.feed.forget(things)
+
+    def _consistencies(self) -> frozenset[str]:
+        """Every consistency that a declared use case, or the cache as a whole, asks for."""
+        targets = tuple(self._targets())
+        overrides, state = self.overrides.snapshot, (len(targets), self._planned)
+        known, known_state, modes = self._modes
+        if known is not overrides or known_state != state:
+            modes = frozenset([self._last_effective(target).consistency for target in targets])
+            default = self._default.consistency
+            modes |= {default} if default else set()
+            self._modes = (overrides, state, modes)
+        return modes
+
+    def _last_effective(self, target: Target) -> Effective:
+        """The merged policy of *target*'s use case, as the provider answered last."""
+        known = self._plans.get(target.use_case.name)
+        return self.effective(target, known[1] if known else None)
 
     def plan(self, target: Target) -> Plan:
         """The plan of *target*'s use case, as the provider answered last."""
@@ -139,7 +230,7 @@ class Runtime:
         """The merged policy of *target*'s use case, with the source of each value."""
         return resolve(
             target.use_case.name,
-            default=self.settings.default,
+            default=self._default,
             code=target.declared,
             settings=self.settings.use_cases,
             provider=provided,
@@ -155,6 +246,7 @@ class Runtime:
             if old is not None:
                 old.fast = False
             self._plans[name] = (target, provided, plan)
+            self._planned += 1
         return plan
 
     def _make_plan(self, target: Target, provided: Provided, old: Plan | None) -> Plan:
@@ -170,8 +262,11 @@ class Runtime:
             watched=self.settings.detect_mutation,
             polled=self.polls or self.retired,
             lineage=(old.lineage if old else 0) + restricted,
+            pace=self._paces.setdefault(name, Pace()),
         )
         self._fit(plan)
+        if plan.fed:
+            self._feed()
         return plan
 
     def _wire(self, target: Target) -> Wire | None:
@@ -184,6 +279,27 @@ class Runtime:
             name = target.use_case.name
             self.hooks.send(LayerFailed(name, Layer.REMOTE, f"the set-up for {name}", error))
             return None
+
+    def _feed(self) -> None:
+        """Begins to listen to the store, where it can tell what changes."""
+        if self.feed is None and isinstance(self.remote, FeedingLayer):
+            seconds = self.settings.feed_lease_seconds
+            lease = Lease(seconds=seconds, beat=seconds / 5)
+            table = FeedTable(self.settings.feed_max_things, lease=lease)
+            try:
+                self._feeding = self.remote.feed(table, self.clock)
+            except Exception as error:  # noqa: BLE001 - without a feed versions are asked for
+                self.hooks.send(LayerFailed(None, Layer.REMOTE, "feed", error))
+            else:
+                self.feed = table if self._feeding is not None else None
+
+    def _listen(self) -> None:
+        """Has the feed run in this process; until it does, its table is not believed."""
+        try:
+            if self._feeding is not None:
+                self._feeding.start()
+        except Exception as error:  # noqa: BLE001 - a thread too many must not end a request
+            self.hooks.send(LayerFailed(None, Layer.REMOTE, "feed", error))
 
     def _fit(self, plan: Plan) -> None:
         """Adjusts what depends on policies: a use case's own limits, the life of versions (K6)."""
@@ -220,6 +336,8 @@ class Runtime:
 
     def close(self) -> None:
         """Tries once more to deliver what waits, then closes the connections of this process."""
+        if self._feeding is not None:
+            self._feeding.stop()
         if self.remote is not None:
             self.deliver()
             self.remote.close()
@@ -232,14 +350,18 @@ class Runtime:
             logger.error(
                 "%d invalidations could not be delivered before the end (%s); other processes may "
                 "serve entries from before them until their TTL",
-                len(self.pending),
+                self.pending.number,
                 error,
             )
 
     def after_fork(self) -> None:
         """Makes the runtime usable in a child process: free locks, no flights, own figures."""
         self._lock = threading.RLock()
-        parts: list[_Forked] = [self.table, self.pending, self.flights, self.overrides]
+        self.owner = self.token()
+        parts: list[_Forked] = [self.table, self.pending, self.repeats]
+        parts += [self.flights, self.overrides]
+        if self.feed is not None:
+            parts.append(self.feed)
         for part in (*parts, *self._tallies.values()):
             part.after_fork()
 

@@ -8,11 +8,14 @@ with the request; a task that outlives the request finds it closed and remembers
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Union, cast
 
-from cache_core.protocol.versions import PENDING, VersionMemo, Versions
+from cache_core.protocol.versions import PENDING, Versions
 
 if TYPE_CHECKING:
+    from cache_core.protocol.flights import Flight
+    from cache_core.protocol.found import Found
     from cache_core.protocol.plan import Kept
     from cache_core.protocol.runtime import Runtime
 
@@ -29,30 +32,64 @@ class Scope:
         runtime: The configured cache that this scope reads from.
         now: Monotonic seconds.
         parent: The scope around this one; a write in here must be seen there too.
+        exact: Whether nothing of the push feed is believed, as after a write of the same session
+            (rule Z9).
 
     Attributes:
         memo: Local key -> entry for every value that this scope was given.
         entries: The entries of the local layer, those of all scopes.
         versions: The versions that this scope goes by.
+        computed: What version functions answered in this scope.
+        fetched: Key of an entry in the store -> its bytes, fetched ahead and not asked for yet.
         expires: Monotonic seconds after which the memo is too old to be trusted.
         closed: Whether the request is over.
+        wrote_at: When the scope last invalidated something, in monotonic seconds; None for never.
+        queued: Whether the store did not acknowledge an invalidation of this scope at once.
     """
 
-    __slots__ = ("closed", "entries", "expires", "memo", "parent", "runtime", "versions")
+    __slots__ = (
+        "_exact",
+        "_writes",
+        "closed",
+        "computed",
+        "entries",
+        "expires",
+        "fetched",
+        "memo",
+        "parent",
+        "queued",
+        "runtime",
+        "versions",
+        "wrote_at",
+    )
 
-    def __init__(self, runtime: Runtime, now: float, parent: Scope | None = None) -> None:
+    versions: Versions
+    computed: dict[Hashable, str]
+    fetched: dict[str, bytes | None]
+    memo: dict[Hashable, Kept]
+
+    def __init__(
+        self, runtime: Runtime, now: float, parent: Scope | None = None, *, exact: bool = False
+    ) -> None:
         self.runtime = runtime
         self.parent = parent
         # Whatever the local layer holds, the read path put there.
         self.entries = cast("dict[Hashable, Kept]", runtime.local.entries)
         self.closed = False
-        self.memo: dict[Hashable, Kept] = {}
-        self.versions: Versions = runtime.versions_of_a_scope()
-        self.expires = self._lifetime(now)
+        self.wrote_at: float | None = None
+        self.queued = False
+        self._exact = exact
+        self._writes = 0
+        self._start(now)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<Scope {state}, {len(self.memo)} values remembered>"
+
+    @property
+    def real(self) -> Scope:
+        """Itself; see ``LoadingScope``."""
+        return self
 
     def at(self, now: float) -> Scope:
         """The scope to use at *now*: this one, its memo renewed when too old, or a passing one.
@@ -61,23 +98,42 @@ class Scope:
         scope for one call, so that it always sees the present.
         """
         if self.closed:
-            return Scope(self.runtime, now)
+            return Scope(self.runtime, now, exact=self._exact)
         if now >= self.expires:
-            self._renew(now)
+            self._start(now)
         return self
 
-    def wrote(self, things: Sequence[str], versions: Sequence[str] | None) -> None:
+    @property
+    def is_writing(self) -> bool:
+        """Whether the running code has a write under way that is not committed (rules T1, T2)."""
+        return any(scope._writes for scope in self._chain())  # noqa: SLF001 - of its own kind
+
+    def begin_write(self) -> None:
+        """From here to ``end_write`` nothing is served to this scope or kept from it."""
+        self._writes += 1
+        self.distrust()
+
+    def end_write(self) -> None:
+        """The write is over; its things are told of by ``wrote``."""
+        self._writes -= 1
+        self.distrust()
+
+    def wrote(self, things: Sequence[str], versions: Sequence[str] | None, now: float) -> None:
         """Makes a write of this scope visible in it and in the scopes around it (M3).
 
         Args:
             things: What was invalidated.
             versions: Their new versions; None when the store has not acknowledged them yet.
                 Then this scope goes past the cache for them from here on.
+            now: Monotonic seconds.
         """
         for scope in self._chain():
-            if isinstance(scope.versions, VersionMemo):
-                scope.versions.replace(things, versions or [PENDING] * len(things))
+            scope.versions.replace(things, versions or [PENDING] * len(things))
             scope.memo = {}
+            scope.fetched = {}
+            scope.computed = {}
+            scope.wrote_at = now
+            scope.queued = scope.queued or versions is None
 
     def distrust(self) -> None:
         """Sends every read of this scope and those around it past its memo, to be judged anew."""
@@ -90,6 +146,7 @@ class Scope:
         self.closed = True
         self.expires = NEVER
         self.memo = {}
+        self.fetched = {}
 
     def _chain(self) -> Iterator[Scope]:
         scope: Scope | None = self
@@ -98,11 +155,97 @@ class Scope:
                 yield scope
             scope = scope.parent
 
-    def _renew(self, now: float) -> None:
+    def _start(self, now: float) -> None:
         # Versions first, the memo after them: see Call.
-        self.versions = self.runtime.versions_of_a_scope()
+        self.versions = self.runtime.versions_of_a_scope(now, exact=self._exact)
+        self.computed = {}
+        self.fetched = {}
         self.memo = {}
         self.expires = self._lifetime(now)
 
     def _lifetime(self, now: float) -> float:
-        return NEVER if self.runtime.uncommitted() else now + self.runtime.memo_seconds
+        runtime = self.runtime
+        if runtime.uncommitted() or self.is_writing or runtime.snapshot_since() is not None:
+            return NEVER
+        return now + runtime.memo_seconds
+
+
+_NOTHING: dict[Hashable, Kept] = {}
+
+
+class LoadingScope:
+    """What the code of a loader finds in place of its scope.
+
+    It serves nothing by itself, so that each cached call in there takes the read path, which notes
+    for the outer entry what the inner one depends on (rule D2).
+
+    Args:
+        real: The scope that the load happens in.
+        found: What the load was found to depend on.
+        flight: The flight that it leads, None when nobody can join it.
+        outer: The load around this one, if any.
+    """
+
+    __slots__ = ("flight", "found", "outer", "real")
+
+    memo = entries = _NOTHING
+    expires = NEVER
+
+    def __init__(
+        self, real: Scope, found: Found, flight: Flight | None, outer: LoadingScope | None
+    ) -> None:
+        self.real = real
+        self.found = found
+        self.flight = flight
+        self.outer = outer
+
+    @property
+    def runtime(self) -> Runtime:
+        """The configured cache that is read from."""
+        return self.real.runtime
+
+    @property
+    def closed(self) -> bool:
+        """Whether the request is over."""
+        return self.real.closed
+
+    def around(self, real: Scope) -> LoadingScope:
+        """The same load, continued in the scope *real* that was opened inside of it."""
+        return LoadingScope(real, self.found, self.flight, self.outer)
+
+    def at(self, now: float) -> Scope:
+        """The scope to use at *now*; as ``Scope.at``."""
+        return self.real.at(now)
+
+    def leads(self, flight: Flight) -> bool:
+        """Whether the running code is part of *flight*'s load, so that waiting would never end."""
+        loading: LoadingScope | None = self
+        while loading is not None:
+            if loading.flight is flight:
+                return True
+            loading = loading.outer
+        return False
+
+
+AnyScope = Union[Scope, LoadingScope]
+Holder = ContextVar["AnyScope | None"]
+
+
+class Current:
+    """The scope of the running code; one for each cache, they know nothing of each other.
+
+    Attributes:
+        scope: Holds it.
+        active: Holds the same while caching is on, else None.
+    """
+
+    __slots__ = ("active", "scope")
+
+    def __init__(self) -> None:
+        self.active: Holder = ContextVar("cache_core_active", default=None)
+        self.scope: Holder = ContextVar("cache_core_scope", default=None)
+
+    def loading(self) -> LoadingScope | None:
+        """The load that the running code is part of, if any."""
+        scope = self.scope.get()
+        return scope if isinstance(scope, LoadingScope) else None

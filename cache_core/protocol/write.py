@@ -8,15 +8,15 @@ delivered, it does not trust a single answer of the store (rule X3, as far as on
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from math import ceil
 from typing import TYPE_CHECKING
 
 from cache_core.events import Invalidated, Layer, LayerFailed
-from cache_core.keys.key import ROOT
-from cache_core.protocol.operations import Bump, Steps
-from cache_core.protocol.versions import by_life
+from cache_core.keys.key import ROOT, number_of
+from cache_core.protocol.operations import Bump, Mark, Now, Sleep, Steps
 
 if TYPE_CHECKING:
     from cache_core.protocol.runtime import Runtime
@@ -49,22 +49,22 @@ class Pending:
 
     def __init__(self, limit: int = 10_000) -> None:
         self._things: dict[str, int] = {}
-        self._held_until = 0.0
+        self._until = 0.0
         self._ticket = 0
         self._limit = limit
         self._lock = threading.RLock()
 
-    def add(self, things: Sequence[str], held_until: float = 0.0) -> None:
+    def add(self, things: Sequence[str], quarantined_until: float = 0.0) -> None:
         """Remembers *things* until they are settled.
 
         Args:
             things: What was invalidated.
-            held_until: Monotonic time until which readers go past the cache. One time stands for
-                all that waits, the latest: a hold that is too long costs loads and nothing else.
+            quarantined_until: Monotonic time until which readers go past the cache. One time stands
+                for all that waits, the latest: one that is too long costs loads and nothing else.
         """
         with self._lock:
             self._ticket += 1
-            self._held_until = max(self._held_until, held_until)
+            self._until = max(self._until, quarantined_until)
             self._things.update(dict.fromkeys(things, self._ticket))
             if len(self._things) > self._limit:
                 self._things = {ROOT: self._ticket}
@@ -74,9 +74,9 @@ class Pending:
         with self._lock:
             return tuple(self._things), self._ticket
 
-    def hold_ms(self, now: float) -> int:
+    def quarantine_ms(self, now: float) -> int:
         """For how many milliseconds from the monotonic time *now* readers go past the cache."""
-        return max(0, ceil((self._held_until - now) * 1000))
+        return max(0, ceil((self._until - now) * 1000))
 
     def settle(self, things: Sequence[str], ticket: int) -> None:
         """Forgets *things*, which the store has acknowledged.
@@ -87,6 +87,13 @@ class Pending:
             for thing in things:
                 if self._things.get(thing, ticket + 1) <= ticket:
                     del self._things[thing]
+            if not self._things:
+                self._until = 0.0
+
+    @property
+    def number(self) -> int:
+        """How many there are, as people count."""
+        return number_of(self.waiting()[0])
 
     def __len__(self) -> int:
         return len(self._things)
@@ -96,8 +103,47 @@ class Pending:
         self._lock = threading.RLock()
 
 
+class Repeats:
+    """Invalidations that are sent a second time, in case the first one was lost (rule H5).
+
+    A master that is being deposed may acknowledge what nobody will ever read.
+
+    Args:
+        after: Seconds between the two; 0 for no second time.
+    """
+
+    def __init__(self, after: float) -> None:
+        self._after = after
+        self._due: deque[tuple[float, tuple[str, ...]]] = deque()
+        self._lock = threading.RLock()
+
+    def add(self, things: Sequence[str], now: float) -> None:
+        """Notes that *things* were invalidated at the monotonic time *now*."""
+        if self._after:
+            self._due.append((now + self._after, tuple(things)))
+
+    def take(self, now: float) -> list[str]:
+        """What is to be sent again by now."""
+        things: list[str] = []
+        if self._due:
+            with self._lock:
+                while self._due and self._due[0][0] <= now:
+                    things += self._due.popleft()[1]
+        return things
+
+    def after_fork(self) -> None:
+        """A child starts with a free lock; both send what is due, which is harmless."""
+        self._lock = threading.RLock()
+
+
 def invalidate(
-    runtime: Runtime, scope: Scope | None, things: Sequence[str], hold_ms: int, now: float
+    runtime: Runtime,
+    scope: Scope | None,
+    things: Sequence[str],
+    now: float,
+    *,
+    quarantine_ms: int = 0,
+    unmark: str = "",
 ) -> Steps[Delivery]:
     """Gives fresh versions to *things*.
 
@@ -105,28 +151,32 @@ def invalidate(
         runtime: The configured cache.
         scope: The scope that the caller writes in, if any; it sees its own write at once (M3).
         things: What to invalidate.
-        hold_ms: For this long after now readers go past the cache (T5), in milliseconds.
         now: Monotonic seconds.
+        quarantine_ms: For this long readers go past the cache (T5), in milliseconds.
+        unmark: Token of the writer's mark, which the new versions replace (I3).
     """
-    held_until = now + hold_ms / 1000 if hold_ms else 0.0
     versions: list[str] | None = None
     try:
-        if runtime.remote is None:
-            runtime.table.bump(things, held_until)
-            versions = []
-        else:
-            versions = yield from _bump(runtime, things, hold_ms)
+        versions = yield from bump(runtime, things, quarantine_ms, unmark)
+        # The store answers: also in a process that never reads, nothing waits for longer.
+        yield from deliver_pending(runtime, now)
     except Exception as error:  # noqa: BLE001 - what was committed must not be undone by this
         runtime.hooks.send(LayerFailed(None, Layer.REMOTE, "invalidate", error))
     finally:
         # Also when the caller was cancelled: the write happened, whoever waits for us or not.
         if versions is None:
-            runtime.pending.add(things, held_until)
+            runtime.pending.add(things, now + quarantine_ms / 1000 if quarantine_ms else 0.0)
+            # Once more: what was fetched before it was noted that they wait may be older.
+            runtime.wrote(things)
         if scope is not None:
-            scope.wrote(things, versions)
+            scope.wrote(things, versions, now)
+        if runtime.remote is not None:
+            runtime.repeats.add(things, now)
     delivery = Delivery.QUEUED if versions is None else Delivery.OK
-    runtime.invalidated(len(things))
+    runtime.invalidated(number_of(things))
     runtime.hooks.send(Invalidated(tuple(things), delivered=delivery is Delivery.OK))
+    if delivery is Delivery.OK and runtime.writers_wait:
+        yield Sleep(runtime.lease_wait)
     return delivery
 
 
@@ -140,19 +190,65 @@ def deliver_pending(runtime: Runtime, now: float) -> Steps[None]:
     Raises:
         RemoteError: The store does still not acknowledge.
     """
+    again = runtime.repeats.take(now)
+    if again:
+        runtime.pending.add(again)
     if not runtime.pending:
         return
     things, ticket = runtime.pending.waiting()
-    yield from _bump(runtime, things, runtime.pending.hold_ms(now))
+    yield from bump(runtime, things, runtime.pending.quarantine_ms(now))
     runtime.pending.settle(things, ticket)
     runtime.hooks.send(Invalidated(things, delivered=True))
 
 
-def _bump(runtime: Runtime, things: Sequence[str], hold_ms: int) -> Steps[list[str]]:
-    """Fresh versions in the order of *things*."""
-    fresh: dict[str, str] = {}
-    for part, ttl_ms in by_life(things, runtime.version_ttl_ms):
-        for begin in range(0, len(part), BATCH):
-            batch = part[begin : begin + BATCH]
-            fresh.update(zip(batch, (yield Bump(batch, ttl_ms, hold_ms))))
-    return [fresh[thing] for thing in things]
+def bump(
+    runtime: Runtime, things: Sequence[str], quarantine_ms: int = 0, unmark: str = ""
+) -> Steps[list[str]]:
+    """Gives fresh versions to *things*, which the store has to acknowledge; returns them in order.
+
+    Without a store there is nothing to return: the table of the process has them.
+
+    Args:
+        runtime: The configured cache.
+        things: What to invalidate.
+        quarantine_ms: As for ``invalidate``.
+        unmark: As for ``invalidate``.
+
+    Raises:
+        RemoteError: The store did not acknowledge.
+    """
+    fresh: list[str] = []
+    if runtime.remote is None:
+        until = (yield Now()) + quarantine_ms / 1000 if quarantine_ms else 0.0
+        runtime.table.bump(things, until, unmark=unmark)
+        return fresh
+    try:
+        for batch in _batches(things):
+            fresh += yield Bump(batch, runtime.version_ttl_ms, quarantine_ms, unmark)
+    finally:
+        runtime.wrote(things)  # perhaps some of it arrived
+    return fresh
+
+
+def mark(runtime: Runtime, things: Sequence[str], token: str, mark_ms: int) -> Steps[None]:
+    """Marks *things*, which the store has to acknowledge (rule I1).
+
+    Args:
+        runtime: The configured cache.
+        things: What is about to be written.
+        token: Whose mark it is.
+        mark_ms: Its life in milliseconds.
+
+    Raises:
+        RemoteError: The store did not acknowledge.
+    """
+    try:
+        for batch in _batches(things):
+            yield Mark(batch, runtime.version_ttl_ms, token, mark_ms)
+    finally:
+        runtime.wrote(things)  # perhaps some of it arrived
+
+
+def _batches(things: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for begin in range(0, len(things), BATCH):
+        yield tuple(things[begin : begin + BATCH])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cache_core import Cache, Policy
-from cache_core.layers.base import Create, Fetch, Store
+from cache_core.layers.base import Fetch, Lock, Store
 from cache_core.testing import FakeClock, FakeStore
 from tests.protocol.conftest import Source
 
@@ -209,7 +209,7 @@ def test_a_memo_that_is_too_old_is_not_trusted(
         else:
             with row.cache.scope():
                 pass
-            row.cache._scope.get().runtime.table.bump(["{row:1}"])  # type: ignore[union-attr]
+            row.cache._current.scope.get().runtime.table.bump(["{row:1}"])  # type: ignore[union-attr]
         clock.advance(6)
         assert row.get(1) == 1
 
@@ -233,7 +233,7 @@ def test_a_local_hit_asks_for_versions_only(make_cache: Make, store: FakeStore) 
         row.get(1)
         row.get(1)
     (fetch,) = store.log
-    assert isinstance(fetch, Fetch) and fetch.entry is None
+    assert isinstance(fetch, Fetch) and fetch.entries == ()
 
 
 def test_a_cold_miss_creates_versions_before_it_loads(make_cache: Make, store: FakeStore) -> None:
@@ -243,7 +243,7 @@ def test_a_cold_miss_creates_versions_before_it_loads(make_cache: Make, store: F
     store.before = lambda operation: order.append(type(operation).__name__)
     row.before_return = lambda: order.append("load")
     row.request()
-    assert order == ["Fetch", "Create", "Create", "load", "Store"]
+    assert order == ["Fetch", "Lock", "load", "Store"]
 
 
 def test_losing_a_version_is_a_miss(make_cache: Make, store: FakeStore) -> None:
@@ -265,7 +265,7 @@ def test_a_change_by_another_process_is_seen_by_the_next_request(make_cache: Mak
     assert here.request() == 1
 
 
-@pytest.mark.parametrize("step", [Fetch, Create, Store], ids=lambda step: step.__name__)
+@pytest.mark.parametrize("step", [Fetch, Lock, Store], ids=lambda step: step.__name__)
 def test_a_write_of_another_process_at_any_step_is_not_lost(
     make_cache: Make, store: FakeStore, step: type
 ) -> None:
@@ -283,7 +283,7 @@ def test_a_write_of_another_process_at_any_step_is_not_lost(
     assert here.request() == 1
 
 
-def test_held_things_are_read_past_the_cache(make_cache: Make, clock: FakeClock) -> None:
+def test_things_in_quarantine_are_read_past_the_cache(make_cache: Make, clock: FakeClock) -> None:
     """While a quarantine lasts nothing is served and nothing kept; afterwards caching goes on."""
     for remote in (True, False):
         row = source(make_cache, remote)

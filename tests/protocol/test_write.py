@@ -21,7 +21,7 @@ def test_invalidate_is_one_round_trip(make_cache: Make, store: FakeStore) -> Non
     cache = make_cache()
     assert cache.invalidate_many([("row", 1), ("row", 2)]) is Delivery.OK
     (bump,) = store.log
-    assert isinstance(bump, Bump) and bump.things == ("{row:1}", "{row:2}")
+    assert isinstance(bump, Bump) and bump.things == ("{row:1}", "{row:2}", "{row:+}")
 
 
 def test_the_async_twin_does_the_same(make_cache: Make, store: FakeStore) -> None:

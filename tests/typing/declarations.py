@@ -59,13 +59,20 @@ def check_invalidation() -> None:
     """Everything that invalidates says what became of it."""
     assert_type(cache.invalidate("user_id", 7, buffer_ms=200), Delivery)
     assert_type(cache.invalidate_many([("user_id", 7), ("user_id", "8")]), Delivery)
-    assert_type(cache.invalidate_use_case("GetUser"), Delivery)
-    assert_type(cache.flush(), Delivery)
+    assert_type(cache.invalidate_type("user_id", buffer_ms=200), Delivery)
+    assert_type(cache.invalidate_tags("site", "front page", buffer_ms=200), Delivery)
+    assert_type(cache.invalidate_tenant(org=7, user="ann"), Delivery)
+    assert_type(cache.invalidate_tenant(buffer_ms=200, org=7), Delivery)
+    assert_type(cache.invalidate_use_case("GetUser", buffer_ms=200), Delivery)
+    assert_type(cache.flush(buffer_ms=200), Delivery)
     assert_type(cache.stats(), dict[str, Any])
     cache.override("GetUser", Policy(ramp=0))
     cache.override("GetUser", None)
     assert_type(cache.policy("GetUser").local.ttl, "float | None")
     cache.invalidate("user_id")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cache.invalidate_tags(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.invalidate_tags(["a"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.invalidate_tenant(7)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     cache.invalidate_many([7])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 
@@ -73,6 +80,9 @@ async def check_async_invalidation() -> None:
     """The same for asyncio, each name with an a in front."""
     assert_type(await cache.ainvalidate("user_id", 7), Delivery)
     assert_type(await cache.ainvalidate_many([("user_id", 7)]), Delivery)
+    assert_type(await cache.ainvalidate_type("user_id"), Delivery)
+    assert_type(await cache.ainvalidate_tags("site"), Delivery)
+    assert_type(await cache.ainvalidate_tenant(org=7), Delivery)
     assert_type(await cache.ainvalidate_use_case("GetUser"), Delivery)
     assert_type(await cache.aflush(), Delivery)
     await cache.aclose()
@@ -84,9 +94,69 @@ def check_protocols() -> None:
     layer.close()
 
 
+def org_of(org_id: int, user_id: str) -> int:
+    """A callable of a function's arguments."""
+    return org_id + len(user_id)
+
+
+def tags_of(org_id: int, user_id: str) -> list[str]:
+    """Tags of a call."""
+    return [f"org {org_id}", f"user {user_id}"]
+
+
+def author_of(org_id: int, user_id: str) -> tuple[str, int]:
+    """An entity of a call."""
+    return "author", org_id + len(user_id)
+
+
+async def revision(org_id: int, user_id: str) -> int:
+    """A version function."""
+    return org_id + len(user_id)
+
+
+@cache.cached(
+    tenant={"org": "org_id", "user": ("user_id", str.lower), "again": org_of},
+    tags=["site", tags_of],
+    depends_on=["post", ("tag", 3), author_of],
+    result_tags=lambda posts: [post.lower() for post in posts],
+    result_depends_on=lambda posts: (("post", post) for post in posts),
+    version=revision,
+    ttl=60,
+)
+async def get_posts(org_id: int, user_id: str) -> list[str]:
+    """A use case that depends on something of every kind."""
+    return [f"{org_id}{user_id}"]
+
+
+@cache.cached(tags="site", depends_on="post", tenant={"org": lambda: 7}, ttl=60)
+def count_posts() -> int:
+    """One of everything, without a list around it."""
+    return 7
+
+
+@cache.cached(tags={"site"}, depends_on=lambda: [("post", 3), ("tag", 4)], ttl=60)
+def count_tags() -> int:
+    """Sets and lambdas."""
+    return 7
+
+
+async def check_declared_functions() -> None:
+    """Whatever they depend on, they keep their signature."""
+    assert_type(await get_posts(7, "ann"), list[str])
+    assert_type(count_posts(), int)
+    assert_type(count_tags(), int)
+
+
 def check_wrong_declarations() -> None:
     """The decorator's arguments are keywords of fixed types."""
     cache.cached("GetUser")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     cache.cached(id_arg=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     cache.cached(ramp="half")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    cache.cached(tags=("a",))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cache.cached(tags=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.cached(tags=[7])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    cache.cached(depends_on=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.cached(depends_on=[("a", 1, 2)])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    cache.cached(tenant={"user": 7})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    cache.cached(result_tags="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.cached(version=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.cached(tag="a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

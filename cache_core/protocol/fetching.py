@@ -1,0 +1,67 @@
+"""The one way in which a scope asks the store: versions and entries in one round trip (rule R3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache_core.events import Reason
+from cache_core.protocol.operations import Create, Fetch, Fetched, Steps
+from cache_core.protocol.rules import GoPast
+from cache_core.protocol.write import deliver_pending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cache_core.layers.base import Pulse
+    from cache_core.protocol.runtime import Runtime
+    from cache_core.protocol.versions import Versions
+
+
+def fetch(
+    runtime: Runtime,
+    versions: Versions,
+    things: tuple[str, ...],
+    entries: tuple[str, ...] = (),
+    *,
+    now: float,
+    time: bool = False,
+) -> Steps[tuple[Fetched, list[str]]]:
+    """Has a scope learn the versions of *things*; reads *entries* and the time on the way.
+
+    Args:
+        runtime: The configured cache, which has a remote layer.
+        versions: What the scope goes by.
+        things: What it does not know yet.
+        entries: Keys of entries.
+        now: Monotonic seconds.
+        time: Whether the store's time is wanted.
+
+    Returns:
+        The answer, and the things that have no version.
+
+    Raises:
+        GoPast: The store takes no writes, so it may not know of invalidations (H2).
+        RemoteError: The store failed, or does not take the invalidations that wait for it.
+    """
+    yield from deliver_pending(runtime, now)
+    feed = runtime.feed if versions is not versions.exact else None
+    reservation = feed.reserve(things) if feed is not None else ()
+    due = runtime.trust.due(now)
+    pulse: Pulse | None = None
+    try:
+        fetched: Fetched = yield Fetch(things, entries, due, time)
+        pulse = fetched.pulse
+    finally:
+        if due:
+            runtime.trust.noted(pulse)
+    if pulse is not None and pulse.refusal is not None:
+        raise GoPast(Reason.UNTRUSTED, pulse.refusal)
+    if feed is not None:
+        feed.keep(things, fetched.versions, reservation)
+    return fetched, versions.learn(things, fetched.versions)
+
+
+def create(runtime: Runtime, versions: Versions, absent: Sequence[str]) -> Steps[None]:
+    """Gives versions to things that have none, before anything is loaded under them (V2)."""
+    things = tuple(absent)
+    versions.learn(things, (yield Create(things, runtime.version_ttl_ms)))

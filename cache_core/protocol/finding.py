@@ -1,0 +1,182 @@
+"""Finding: the valid entry of a call, in the local layer or else in the remote one (rules R1 to R7).
+
+The versions that the scope does not know are read in the same round trip as the entry. An entry is
+valid when it was computed under the versions that the scope goes by, those of the dependencies that
+were found while it was loaded included.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache_core.errors import Unreadable
+from cache_core.events import Layer, Reason
+from cache_core.protocol.fetching import create, fetch
+from cache_core.protocol.fill import keep_here
+from cache_core.protocol.operations import Lock, Locked, Steps
+from cache_core.protocol.plan import Kept
+from cache_core.protocol.rules import (
+    GoPast,
+    judge_candidate,
+    judge_local,
+    judge_remote,
+    remaining,
+)
+from cache_core.protocol.serving import missed
+from cache_core.protocol.versions import is_marked
+from cache_core.wire.entry import digest_of
+
+if TYPE_CHECKING:
+    from cache_core.protocol.call import Call
+    from cache_core.protocol.found import Extras
+    from cache_core.wire.entry import Envelope
+
+# A value takes about so many times its encoded size in memory. Weighing it exactly would cost a
+# fifth of a remote hit; values that were loaded here are weighed.
+OBJECTS_PER_BYTES = 3
+
+
+def find(call: Call) -> Steps[Kept | None]:
+    """The valid entry of *call*, None where there is none.
+
+    Afterwards ``call.stamp`` holds the versions that a load would start under.
+
+    Raises:
+        GoPast: A write to one of the things is under way, or the store is not to be believed.
+        RemoteError: The store failed.
+    """
+    if call.local_off is None:
+        call.kept = call.scope.entries.get(call.key)
+    kept = call.kept
+    # Whether the local entry is worth a look before the remote one is asked for (R3).
+    is_candidate = kept is not None and judge_candidate(kept, call.plan, call.started) is None
+    ahead = call.remote_off is None and call.take_fetched()
+    wants_entry = not (ahead or is_candidate or call.remote_off)
+    extras = kept.extras if kept is not None and is_candidate else None
+    yield from learn(call, extras or (), with_entry=wants_entry)
+    if is_marked(call.stamp):
+        raise GoPast(Reason.MARKED)
+    found = yield from _local(call)
+    if found is not None or call.remote_off is not None:
+        return found
+    if is_candidate and not ahead:
+        fetched, _ = yield from fetch(
+            call.runtime, call.versions, (), (call.storage,), now=call.started
+        )
+        call.data = fetched.entries[0]
+    return (yield from _remote(call))
+
+
+def learn(call: Call, extras: Extras = (), *, with_entry: bool = False) -> Steps[None]:
+    """Has the scope know the versions that *call* depends on, and takes its stamp.
+
+    Args:
+        call: The call.
+        extras: What its entry depends on besides.
+        with_entry: Whether the entry of the remote layer is read on the way.
+    """
+    runtime, things = call.runtime, call.things
+    wanted = (*things, *[thing for thing, _ in extras]) if extras else things
+    unknown = call.versions.missing(wanted, call.started)
+    if runtime.remote is not None and (unknown or with_entry):
+        entries = (call.storage,) if with_entry else ()
+        fetched, absent = yield from fetch(
+            runtime, call.versions, unknown, entries, now=call.started
+        )
+        if with_entry:
+            call.data = fetched.entries[0]
+        # What is lost of the others makes the entry invalid, and only a load finds them anew.
+        absent = [thing for thing in absent if thing in things] if extras else absent
+        if absent:
+            yield from _create(call, absent)
+    call.take_stamp()
+
+
+def _create(call: Call, absent: list[str]) -> Steps[None]:
+    """Gives versions to things that have none, and asks for the lock on the way (R4)."""
+    runtime = call.runtime
+    if not call.may_lock:
+        yield from create(runtime, call.versions, absent)
+        return
+    life = int(call.plan.pace.lock_seconds * 1000)
+    things = tuple(absent)
+    locked: Locked = yield Lock(call.storage, runtime.owner, life, things, runtime.version_ttl_ms)
+    call.versions.learn(things, locked.versions)
+    call.locked, call.data = locked.taken, locked.entry
+
+
+def _local(call: Call) -> Steps[Kept | None]:
+    """The local layer's entry if it is valid; else counts why not."""
+    if call.local_off is not None:
+        return None
+    entry, reason = call.kept, Reason.ABSENT
+    if entry is not None:
+        verdict = yield from judge(call, entry)
+        if verdict is None:
+            call.layer = Layer.LOCAL
+            return entry
+        reason = verdict
+    missed(call, Layer.LOCAL, reason)
+    return None
+
+
+def judge(call: Call, entry: Kept) -> Steps[Reason | None]:
+    """None when a local entry may be served, else why not."""
+    reason = judge_local(entry, call.plan, call.stamp, call.started)
+    if reason is None and not (yield from extras_hold(call, entry.extras or ())):
+        return Reason.INVALIDATED
+    return reason
+
+
+def extras_hold(call: Call, extras: Extras) -> Steps[bool]:
+    """Whether the dependencies that were found while loading have the same versions still (R6)."""
+    if not extras:
+        return True
+    versions, runtime = call.versions, call.runtime
+    unknown = versions.missing([thing for thing, _ in extras], call.started)
+    if unknown and runtime.remote is not None:
+        yield from fetch(runtime, versions, unknown, now=call.started)
+    return all(versions.of(thing) == version for thing, version in extras)
+
+
+def _remote(call: Call) -> Steps[Kept | None]:
+    """The remote layer's entry if it is valid; else counts why not."""
+    found = yield from opened(call)
+    if isinstance(found, Kept):
+        call.layer = Layer.REMOTE
+        return found
+    missed(call, Layer.REMOTE, found)
+    return None
+
+
+def opened(call: Call) -> Steps[Kept | Reason]:
+    """The entry in the bytes that the remote layer gave, or why it cannot be served.
+
+    The stamp is compared before the payload is decoded: bytes of an invalidated entry are not read.
+    """
+    wire, data = call.plan.wire, call.data
+    if wire is None or data is None:
+        return Reason.ABSENT
+    try:
+        envelope = wire.open(call.storage, data)
+        digest = digest_of(call.things, call.stamp)
+        reason = judge_remote(envelope, digest, call.plan.remote.ttl, call.wall)
+        if reason is None and not (yield from extras_hold(call, envelope.extras)):
+            reason = Reason.INVALIDATED
+        if reason is not None:
+            return reason
+        value = wire.decode(envelope)
+    except Unreadable as error:
+        return error.reason
+    return _taken_over(call, envelope, value)
+
+
+def _taken_over(call: Call, envelope: Envelope, value: object) -> Kept | Reason:
+    """An entry of the remote layer as one of this process, under the stamp that it has (R7)."""
+    size = len(envelope.data)
+    call.plan.tally.bytes_read += size
+    call.extras = envelope.extras
+    life = 0.0 if call.local_off else remaining(envelope, call.wall)
+    weight = size * OBJECTS_PER_BYTES
+    entry = keep_here(call, value, created=call.started, life=life, weight=weight)
+    return entry if entry is not None else Reason.UNSTORABLE
