@@ -1,0 +1,47 @@
+"""Every order of what several processes do, tried out with the code that runs in production.
+
+A scenario makes a ``World`` with actors that take turns. ``explore`` takes their steps in every
+order, with every fault that is allowed, and checks the world's properties after each; it is told
+when two orders lead to the same state, so small scenarios are explored completely. ``walk`` takes
+random ways through larger ones. A violation is told as the shortest run that shows it, and
+``replay`` makes it happen again. ``hunt`` is for a rule that was switched off on purpose: it must
+find a violation. Reports of all of them add up to a ``Proof``.
+
+``CacheWorld`` is the world of this cache. Its read and write paths are generators that ask for one
+operation at a time; each operation is a step.
+
+Example:
+    >>> def two_readers_and_a_writer() -> CacheWorld:
+    ...     world = CacheWorld()
+    ...     here, there = world.process(), world.process()
+    ...     return world.starting(here.request(), there.request(), there.writer())
+    >>> explore(two_readers_and_a_writer).is_complete
+    True
+"""
+
+from __future__ import annotations
+
+from cache_core.testing.simulation.actors import Actor, Process, Turn, World
+from cache_core.testing.simulation.explore import NotFound, explore, hunt
+from cache_core.testing.simulation.properties import Property
+from cache_core.testing.simulation.report import Proof, Report
+from cache_core.testing.simulation.trace import Violation, replay
+from cache_core.testing.simulation.walk import walk
+from cache_core.testing.simulation.world.world import CacheWorld
+
+__all__ = [
+    "Actor",
+    "CacheWorld",
+    "NotFound",
+    "Process",
+    "Proof",
+    "Property",
+    "Report",
+    "Turn",
+    "Violation",
+    "World",
+    "explore",
+    "hunt",
+    "replay",
+    "walk",
+]

@@ -1,0 +1,1 @@
+"""The world of this cache: a database row, a store, and processes with a cache each."""
