@@ -53,13 +53,14 @@ class DjangoCache(Cache):
             scope: The scope of that request.
             enabled: Whether caching is on in the block.
         """
-        active = self._active.set(scope if enabled else None)
-        outer = self._scope.set(scope)
+        current = self._current
+        active = current.active.set(scope if enabled else None)
+        outer = current.scope.set(scope)
         try:
             yield
         finally:
-            self._scope.reset(outer)
-            self._active.reset(active)
+            current.scope.reset(outer)
+            current.active.reset(active)
 
     def stats(self) -> dict[str, Any]:
         """As ``Cache.stats``, with ``failed_invalidations``: those that an error prevented."""

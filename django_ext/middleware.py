@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse
 
+from cache_core.pins import QUEUED
 from django_ext.default import SAFE_METHODS, cache
+from django_ext.pins import pin, pin_in
 from django_ext.streams import carry_on
 from django_ext.views import wish_of
 
@@ -50,15 +52,17 @@ class CacheScopeMiddleware:
         if iscoroutinefunction(self):
             return self._acall(request)
         with self._scope(request) as scope:
-            return _with_its_body(self.get_response(request), scope)
+            return _finished(self.get_response(request), request, scope)
 
     async def _acall(self, request: HttpRequest) -> Any:
         with self._scope(request) as scope:
-            return _with_its_body(await self.get_response(request), scope)
+            return _finished(await self.get_response(request), request, scope)
 
     @contextmanager
     def _scope(self, request: HttpRequest) -> Iterator[Scope]:
-        with cache.scope(enabled=request.method in SAFE_METHODS) as scope, ExitStack() as exits:
+        pinned = pin_in(request)
+        enabled = request.method in SAFE_METHODS and pinned != QUEUED
+        with cache.scope(enabled, exact=pinned is not None) as scope, ExitStack() as exits:
             vars(request)[_EXITS] = exits
             yield scope
 
@@ -73,8 +77,12 @@ class CacheScopeMiddleware:
         self._enter_view(request, view)
 
 
-def _with_its_body(response: Any, scope: Scope) -> Any:
-    """Lets a streamed body be made under the request's wish; files need no cache."""
+def _finished(response: Any, request: HttpRequest, scope: Scope) -> Any:
+    """Pins the session, and lets a streamed body be made under the request's wish.
+
+    Files need no cache.
+    """
+    pin(response, scope, secure=request.is_secure())
     if getattr(response, "streaming", False) and not isinstance(response, FileResponse):
         carry_on(response, cache, scope, enabled=cache.is_enabled)
     return response

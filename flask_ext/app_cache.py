@@ -8,9 +8,13 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from flask import request
+
 from cache_core.cache import Cache
 from cache_core.errors import DeclarationError
+from cache_core.pins import QUEUED
 from flask_ext.config import app_secrets
+from flask_ext.pins import pin, pin_in
 from flask_ext.streams import Carried
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from flask import Flask, Response
 
     from cache_core.protocol.runtime import Runtime
-    from cache_core.protocol.scope import Scope
+    from cache_core.protocol.scope import AnyScope, Scope
     from cache_core.settings import Settings
     from flask_ext.extension import CacheCore
 
@@ -54,9 +58,8 @@ class AppCache(Cache):
         # One declaration, several apps: what is declared and what runs are shared by all of them.
         self._registry = declaration._registry  # noqa: SLF001
         self._functions = declaration._functions  # noqa: SLF001
-        self._uncommitted = declaration._uncommitted  # noqa: SLF001
-        self._active = declaration._active  # noqa: SLF001
-        self._scope = declaration._scope  # noqa: SLF001
+        self._transactions = declaration._transactions  # noqa: SLF001
+        self._current = declaration._current  # noqa: SLF001
 
     def __repr__(self) -> str:
         return f"<cache {self.declaration.name!r} of app {self.app.name!r}>"
@@ -86,20 +89,21 @@ class AppCache(Cache):
             settings = replace(settings, secrets=app_secrets(self.app))
         return super()._build(settings)
 
-    def serves(self, scope: Scope) -> bool:
+    def serves(self, scope: AnyScope) -> bool:
         """Whether *scope* is one of this app."""
         return scope.runtime is self._runtime
 
     # -- scopes ----------------------------------------------------------------------------------
 
     @contextmanager
-    def scope(self, enabled: bool = True) -> Iterator[Scope]:
+    def scope(self, enabled: bool = True, *, exact: bool = False) -> Iterator[Scope]:
         """Opens a scope of this app; in it, the declaration works for this app.
 
         Args:
             enabled: Whether caching is on in it from the start.
+            exact: As for ``Cache.scope``.
         """
-        with self.declaration.working_for(self), super().scope(enabled) as scope:
+        with self.declaration.working_for(self), super().scope(enabled, exact=exact) as scope:
             yield scope
 
     @contextmanager
@@ -110,8 +114,24 @@ class AppCache(Cache):
             environ: The WSGI environment of the request.
         """
         safe = environ.get("REQUEST_METHOD", "") in SAFE_METHODS
-        with self.declaration.working_for(None), super().scope(safe):
+        pinned = pin_in(self.app, environ)
+        enabled = safe and pinned != QUEUED
+        with (
+            self.declaration.working_for(None),
+            super().scope(enabled, exact=pinned is not None),
+        ):
             yield
+
+    def finish(self, response: Response) -> Response:
+        """For the end of a request: pins the session where that is needed, carries the body on.
+
+        Args:
+            response: The response to the running request.
+        """
+        scope = self._current.scope.get()
+        if scope is not None:
+            pin(self.app, response, scope.real, secure=request.is_secure)
+        return self.carry_on(response)
 
     def carry_on(self, response: Response, enabled: bool | None = None) -> Response:
         """Lets the body of a streamed *response* be made as the view is run.
@@ -122,13 +142,14 @@ class AppCache(Cache):
             response: Any response; those that are not streamed stay as they are.
             enabled: Whether caching is on while the body is made; None keeps what is on now.
         """
-        scope = self._scope.get()
+        current = self._current
+        scope = current.scope.get()
         if scope is None or response.direct_passthrough or not response.is_streamed:
             return response
         on = self.is_enabled if enabled is None else enabled
         active = scope if on and scope.runtime.settings.enabled else None
         response.response = Carried(
-            response.response, ((self._scope, scope), (self._active, active))
+            response.response, ((current.scope, scope), (current.active, active))
         )
         return response
 

@@ -22,7 +22,7 @@ from flask_ext.lifecycle import attach
 
 if TYPE_CHECKING:
     from cache_core.protocol.runtime import Runtime
-    from cache_core.protocol.scope import Scope
+    from cache_core.protocol.scope import AnyScope
     from cache_core.settings import Settings
 
 EXTENSION_KEY = "cache_core"
@@ -221,22 +221,22 @@ class CacheCore(Cache):
 
     def _set_aside(self, app: Flask, **_: Any) -> None:
         """Another app begins to run inside a scope: what is remembered there is not for it."""
-        scope = self._active.get()
+        scope = self._current.active.get()
         if scope is None or self._entered.get() is not None:
             return
         cache = _caches(app).get(self.name)
         if cache is None or not cache.serves(scope):
             g.setdefault(_SET_ASIDE, {})[self] = scope
-            self._active.set(None)
+            self._current.active.set(None)
 
     def _take_up(self, _: Flask, **__: Any) -> None:
         """The other app has ended. Harmless when it is called twice or for a foreign context."""
-        set_aside: dict[CacheCore, Scope] = g.get(_SET_ASIDE, {}) if has_app_context() else {}
+        set_aside: dict[CacheCore, AnyScope] = g.get(_SET_ASIDE, {}) if has_app_context() else {}
         scope = set_aside.pop(self, None)
         if scope is not None and not scope.closed:
             # Whatever was written meanwhile must be seen.
-            scope.distrust()
-            self._active.set(scope)
+            scope.real.distrust()
+            self._current.active.set(scope)
 
     # -- figures and end -------------------------------------------------------------------------
 

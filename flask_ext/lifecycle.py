@@ -43,5 +43,5 @@ def attach(app: Flask, cache: AppCache) -> None:
     Raises:
         AssertionError: The app has served a request already.
     """
-    app.after_request(cache.carry_on)
+    app.after_request(cache.finish)
     app.wsgi_app = RequestScopes(app.wsgi_app, cache)  # type: ignore[method-assign]

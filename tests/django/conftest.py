@@ -44,9 +44,12 @@ class Recorded:
         self.things += event.things
 
     def take(self):
-        """What was invalidated since the last time, as readable names."""
+        """What was invalidated since the last time, as readable names.
+
+        Without what stands for any entity of a type, which goes along with each of them.
+        """
         things, self.things = self.things, []
-        return {thing.strip("{}") for thing in things}
+        return {thing.strip("{}") for thing in things if not thing.endswith("+}")}
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ def test_a_cancelled_request_leaves_nothing_behind():
     scopes = []
 
     async def respond(request):
-        scopes.append(cache._scope.get())
+        scopes.append(cache._current.scope.get())
         await hanging(request)
 
     async def run():

@@ -29,7 +29,7 @@ def scopes(app, cache):
 
     @app.get("/scope")
     def scope():
-        seen.append(cache._scope.get())
+        seen.append(cache._current.scope.get())
         return ""
 
     return seen
@@ -96,7 +96,7 @@ def test_each_request_has_a_scope_of_its_own(client, scopes):
 def test_nothing_of_a_request_leaks_into_its_thread(cache, client, scopes):
     """After a request, also after one that failed, its thread knows of no scope."""
     client.get("/scope")
-    assert cache._scope.get() is None
+    assert cache._current.scope.get() is None
     assert not cache.is_enabled
 
 
@@ -110,7 +110,7 @@ def test_a_request_that_fails_ends_its_scope(app, cache, users):
 
     with pytest.raises(LookupError):
         app.test_client().get("/broken")
-    assert cache._scope.get() is None
+    assert cache._current.scope.get() is None
     assert app.test_client().get("/user/7").text == "Ada"
 
 

@@ -282,16 +282,16 @@ def test_untracked_use_cases_are_left_alone(session, shop, cache, log):
 def test_a_select_as_text_is_no_write(session, shop, cache, text):
     """Reading by text leaves caching on."""
     session.execute(sa.text(text))
-    assert not cache._in_open_write()
+    assert not cache.runtime.uncommitted()
 
 
 def test_a_write_as_text_is_not_known_but_kept_out(session, shop, cache, log):
     """Nobody knows what a text has written: nothing is invalidated, and nothing is cached."""
     session.execute(sa.text("UPDATE customers SET name = 'x'"))
-    assert cache._in_open_write()
+    assert cache.runtime.uncommitted()
     session.commit()
     assert log == []
-    assert not cache._in_open_write()
+    assert not cache.runtime.uncommitted()
 
 
 # Ids.

@@ -162,7 +162,7 @@ def test_a_failed_commit(session, shop, log, cache, end):
     with pytest.raises(IntegrityError):
         session.commit()
     getattr(session, end)()
-    assert not cache._in_open_write()
+    assert not cache.runtime.uncommitted()
     rename(session, shop, 2)
     session.commit()
     assert log == ["{customer:2}"]
@@ -199,7 +199,7 @@ def test_a_statement_that_never_began(session, shop, sessions, cache):
     with pytest.raises(PermissionError):
         session.execute(sa.update(shop.Customer).values(name="x"))
     assert not session.in_transaction()
-    assert not cache._in_open_write()
+    assert not cache.runtime.uncommitted()
 
 
 def test_one_session_after_another(shop, sessions, log):
@@ -294,9 +294,9 @@ def test_asyncio_sessions(tmp_path, engine, shop, cache, log):
         async with AsyncSession(other) as session:
             (await session.get(shop.Customer, 1)).name = "new"
             await session.flush()
-            assert cache._in_open_write()
+            assert cache.runtime.uncommitted()
             await session.commit()
-        assert not cache._in_open_write()
+        assert not cache.runtime.uncommitted()
         await other.dispose()
 
     asyncio.run(main())
@@ -307,9 +307,9 @@ def test_a_session_that_is_gone_does_not_count_as_open(shop, sessions, cache):
     """A session that was dropped without an end cannot keep caching off for its thread."""
     session = sessions()
     rename(session, shop)
-    assert cache._in_open_write()
+    assert cache.runtime.uncommitted()
     connection = session.connection().connection
     del session
     gc.collect()
-    assert not cache._in_open_write()
+    assert not cache.runtime.uncommitted()
     connection.close()
