@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import redis
 
+from tests.integration.process import Process
 from tests.integration.row import Row
+from tests.integration.worker import MODULE
 
 
 @pytest.fixture(params=["threads", "asyncio"])
@@ -48,3 +50,19 @@ def server(redis_server):
     redis_server.flush()
     redis_server.command("SCRIPT", "FLUSH")
     return redis_server
+
+
+@pytest.fixture
+def make_processes(tmp_path):
+    """Starts workers over one database: ``make_processes(port, number, ...)``."""
+    started = []
+
+    def make(port, number, **options):
+        path = str(tmp_path / "database")
+        made = [Process(MODULE, path=path, port=port, **options) for _ in range(number)]
+        started.extend(made)
+        return made
+
+    yield make
+    for process in started:
+        process.close()

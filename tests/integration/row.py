@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from cache_core import Cache
 from cache_core.keys.key import Entity
@@ -11,6 +12,19 @@ SECRET = "only for the tests of this folder"
 NAMESPACE = "it"
 PATIENT = {"connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
 """Timeouts that a busy machine does not reach."""
+
+
+DEADLINE = 20.0
+"""Seconds after which something that must happen has not; much more than it needs."""
+
+
+def until(condition):
+    """Waits until *condition* holds; returns what it returned, fails when that takes too long."""
+    end = time.monotonic() + DEADLINE
+    while not (found := condition()):
+        assert time.monotonic() < end, f"it did not happen within {DEADLINE} s"
+        time.sleep(0.002)
+    return found
 
 
 class Database:
@@ -115,6 +129,6 @@ def entry_key(row, id=1):
 
 def version_keys(row, id=1):
     """Where Redis keeps the versions that the entry of *id* depends on, that of the row last."""
-    things = row.get.cached_function.identify(("GetRow", id)).things
+    things = row.get.cached_function.identify(("GetRow", id), (id,), {}).things
     assert things[-1] == Entity.of("row", id).thing
     return [f"{NAMESPACE}:v:{thing}" for thing in things]

@@ -65,6 +65,14 @@ def read_only(server):
     server.command("REPLICAOF", "NO", "ONE")
 
 
+@contextmanager
+def without_replicas(server):
+    """It has lost the replicas that it wants for each write, and still serves reads."""
+    server.command("CONFIG", "SET", "min-replicas-to-write", "1")
+    yield
+    server.command("CONFIG", "SET", "min-replicas-to-write", "0")
+
+
 def answers(server):
     for _ in range(50):
         with suppress(OSError, ServerError):
@@ -73,7 +81,7 @@ def answers(server):
 
 
 SILENT = [refused, hung, locked_out]
-OUTAGES = [*SILENT, full, read_only]
+OUTAGES = [*SILENT, full, read_only, without_replicas]
 
 
 @pytest.fixture
@@ -147,7 +155,7 @@ def test_a_write_during_an_outage_is_not_lost(broken, outage):
     assert row.cache.stats()["undelivered_invalidations"] == 0
 
 
-@pytest.mark.parametrize("outage", [refused, full, read_only])
+@pytest.mark.parametrize("outage", [refused, full, read_only, without_replicas])
 def test_a_buffer_is_kept_over_an_outage(broken, outage):
     """What was to be read past the cache for a while still is when Redis hears of it later."""
     server, row, other = broken(outage)

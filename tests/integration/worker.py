@@ -1,203 +1,129 @@
-"""A process that reads and writes through a cache, told what to do line by line.
+"""A process that reads and writes through a cache, and can be stopped anywhere on the way.
 
-Started by ``test_two_processes`` as ``python -m tests.integration.worker <port> <cache>``. The source
-of truth is database 1 of the Redis server, the cache lives in database 0. A command and its answer
-are one line of JSON each. A read may be held at a gate: the worker then says where it stands, and
-goes on when it is told.
+The source of truth is a SQLite file. There is a cache for each mode, and each style of code.
 """
 
 from __future__ import annotations
 
-import json
-import random
-import sys
-import threading
-import time
+from cache_core import Cache, Policy
+from cache_core.layers.redis import RedisOptions
+from cache_core.protocol.drivers import run
+from cache_core.protocol.outbox import Relay
+from cache_core.writing import Writing
+from tests.integration.database import Database
+from tests.integration.process import serve
+from tests.integration.row import PATIENT
+from tests.integration.site import SECRET, Loop, finish
+from tests.integration.steps import HeldRedis, hold_local
+from tests.integration.subjects import WHAT, DeleteOnWrite, Everything
 
-import redis
-
-from cache_core import Cache
-from cache_core.layers.base import Fetch, Store
-from cache_core.layers.redis import RedisLayer, RedisOptions
-
-GATES = ("before the version read", "between read and load", "during the load", "before the store")
-
-
-def tell(**answer):
-    print(json.dumps(answer), flush=True)
-
-
-class Gate:
-    """Where a read is to be held; each is passed freely unless it is the chosen one."""
-
-    def __init__(self):
-        self.chosen = None
-
-    def __call__(self, name):
-        if name == self.chosen:
-            self.chosen = None
-            tell(at=name)
-            assert sys.stdin.readline().strip() == "go on"
-
-
-class HeldLayer:
-    """The real Redis layer with gates in it."""
-
-    def __init__(self, layer, gate):
-        self.layer, self.gate = layer, gate
-        self.describe, self.close, self.aclose = layer.describe, layer.close, layer.aclose
-
-    def perform(self, operation):
-        if isinstance(operation, Fetch):
-            self.gate(GATES[0])
-        if isinstance(operation, Store):
-            self.gate(GATES[3])
-        return self.layer.perform(operation)
-
-    async def aperform(self, operation):
-        raise NotImplementedError
-
-
-class Truth:
-    """The database: a number for each row, and the last one whose invalidation has returned."""
-
-    def __init__(self, port, gate):
-        self.client = redis.Redis(port=port, db=1)
-        self.gate = gate
-        self.slow = 0.0
-
-    def load(self, row):
-        self.gate(GATES[1])
-        value = int(self.client.get(f"truth:{row}") or 0)
-        if self.slow:
-            time.sleep(random.random() * self.slow)
-        self.gate(GATES[2])
-        return value
-
-    def floor(self, row):
-        return int(self.client.get(f"done:{row}") or 0)
-
-
-class Ours:
-    """The cache that is tested."""
-
-    def __init__(self, port, truth, gate):
-        options = {"port": port, "connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
-        layer = RedisLayer(RedisOptions.from_setting(options, "REDIS"), namespace="two")
-        self.cache = Cache(remote=HeldLayer(layer, gate), secrets=("only for this one test",))
-
-        @self.cache.cached(key_type="row", id_arg="row", use_case="GetRow", ttl=300)
-        def get(row):
-            return truth.load(row)
-
-        self.get = get
-
-    def read(self, row):
-        with self.cache.enable():
-            return self.get(row)
-
-    def invalidate(self, row):
-        return self.cache.invalidate("row", row).value
-
-    def figures(self):
-        figures = self.cache.stats()["use_cases"]["GetRow"]
-        return {"loads": figures["loads"], "local_hits": figures["hits"]["local"]}
-
-    def close(self):
-        self.cache.close()
-
-
-class DeleteOnWrite:
-    """The cache that most people write: read through, and delete after a write."""
-
-    def __init__(self, port, truth, gate):
-        self.client = redis.Redis(port=port)
-        self.truth, self.gate = truth, gate
-        self.loads = 0
-
-    def read(self, row):
-        self.gate(GATES[0])
-        kept = self.client.get(f"naive:{row}")
-        if kept is not None:
-            return int(kept)
-        value = self.truth.load(row)
-        self.loads += 1
-        self.gate(GATES[3])
-        self.client.set(f"naive:{row}", value, ex=300)
-        return value
-
-    def invalidate(self, row):
-        self.client.delete(f"naive:{row}")
-        return "ok"
-
-    def figures(self):
-        return {"loads": self.loads, "local_hits": 0}
-
-    def close(self):
-        self.client.close()
+MODULE = "tests.integration.worker"
+NAIVE = "naive"
+MODES = {
+    "request": {},
+    "locked": {"default": Policy(ttl=300, lock="on"), "flight_seconds": 0.1},
+    "strict": {"consistency": "strict"},
+    "feed": {"consistency": "feed", "feed_lease_seconds": 0.1},
+    "feed_wait": {"consistency": "feed_wait", "feed_lease_seconds": 0.05},
+}
 
 
 class Worker:
-    """Carries out the commands."""
+    """Carries out commands.
 
-    def __init__(self, port, kind):
-        self.gate = Gate()
-        self.truth = Truth(port, self.gate)
-        self.cache = {"ours": Ours, "naive": DeleteOnWrite}[kind](port, self.truth, self.gate)
+    Args:
+        path: Of the database.
+        port: Of Redis.
+        settings: More settings of each cache.
+        redis_options: More options of its Redis layer.
+    """
 
-    def read(self, row=1, held=None):
-        self.gate.chosen = held
-        return {"value": self.cache.read(row)}
+    def __init__(self, path, port, settings=None, redis_options=None):
+        self._database = Database(path)
+        self._settings = settings or {}
+        self._redis = {"port": port, **PATIENT, **(redis_options or {})}
+        self._loop = Loop()
+        self._sites = {}
 
-    def write(self, value, row=1):
-        """A commit, its invalidation, and the note that the latter has returned."""
-        self.truth.client.set(f"truth:{row}", value)
-        delivery = self.cache.invalidate(row)
-        if delivery == "ok":
-            self.truth.client.set(f"done:{row}", value)
-        return {"delivery": delivery}
+    def is_fed(self, **place):
+        """Whether the cache goes by its feed."""
+        self.read("entity", 0, **place)  # begins to listen
+        return (self.stats(**place)["feed"] or {}).get("trusted")
 
-    def write_for(self, seconds, rows):
-        writes, end = 0, time.monotonic() + seconds
-        while time.monotonic() < end:
-            writes += 1
-            if self.write(writes, random.randrange(rows))["delivery"] != "ok":
-                return {"failed": writes}
-            time.sleep(random.random() * 0.004)
-        return {"writes": writes}
+    def read(self, what, row, **place):
+        """What one request gets, and how many loads that took."""
+        site = self._site(**place)
+        return self._run(site, site.read(WHAT[what].use_case, row))
 
-    def read_for(self, seconds, rows, threads):
-        """Reads in several threads; counts reads older than what was invalidated before them."""
-        self.truth.slow = 0.004
-        counts = [[0, 0] for _ in range(threads)]
-        end = time.monotonic() + seconds
+    def forget(self, what, row, **place):
+        """Makes the entry invalid, and nothing that it depends on."""
+        site = self._site(**place)
+        return self._run(site, site.do(site.functions[WHAT[what].loaded_in], "invalidate", row))
 
-        def work(count):
-            while time.monotonic() < end:
-                row = random.randrange(rows)
-                floor = self.truth.floor(row)
-                count[1] += self.cache.read(row) < floor
-                count[0] += 1
+    def write(self, what, row, number, *, outbox=False, **place):
+        """Commits *number* and invalidates what depends on it."""
+        site, what = self._site(**place), WHAT[what]
+        write = self._bracketed if outbox or place["mode"] == "strict" else self._plain
+        return self._run(site, write(site, what, row, number, outbox=outbox))
 
-        workers = [threading.Thread(target=work, args=(count,)) for count in counts]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        reads, stale = map(sum, zip(*counts))
-        return {"reads": reads, "stale": stale, **self.figures()}
+    def relay(self, **place):
+        """Delivers what the outbox holds; returns how many rows that were."""
+        runtime = self._site(**place).cache.runtime
+        return run(runtime, Relay(self._database).deliver(runtime))
 
-    def figures(self):
-        return self.cache.figures()
+    def stats(self, **place):
+        """What happened in the cache."""
+        return self._site(**place).cache.stats()
 
-    def serve(self):
-        tell(ready=True)
-        for line in iter(sys.stdin.readline, ""):
-            name, arguments = json.loads(line)
-            tell(**getattr(self, name)(**arguments))
-        self.cache.close()
-        self.truth.client.close()
+    def close(self):
+        for site in self._sites.values():
+            self._run(site, site.close())
+        self._loop.close()
+
+    async def _plain(self, site, what, row, number, *, outbox):
+        await site.at("begun")
+        with self._database.transaction() as transaction:
+            transaction.put(row, number)
+        await site.at("committed")
+        delivery = await what.change(site, row)
+        await site.at("invalidated")
+        return delivery.value
+
+    async def _bracketed(self, site, what, row, number, *, outbox):
+        write = Writing(site.cache.runtime, None, secured=outbox)
+        what.touch(write, row)
+        await site.at("begun")
+        await site.do(write, "mark")
+        await site.at("marked")
+        with self._database.transaction() as transaction:
+            transaction.put(row, number)
+            if outbox:
+                transaction.add(write._bracket.things)
+        await site.at("committed")
+        delivery = await site.do(write, "committed")
+        await site.at("invalidated")
+        return delivery.value
+
+    def _run(self, site, coroutine):
+        return self._loop.finish(coroutine) if site.is_async else finish(coroutine)
+
+    def _site(self, mode, style):
+        is_async = style == "asyncio"
+        place = mode, is_async
+        if place not in self._sites:
+            self._sites[place] = self._make(mode, is_async)
+        return self._sites[place]
+
+    def _make(self, mode, is_async):
+        if mode == NAIVE:
+            return Everything(DeleteOnWrite(self._redis["port"]), self._database, is_async=False)
+        options = RedisOptions.from_setting(self._redis, "REDIS")
+        settings = {"default": Policy(ttl=300, lock="off"), **MODES[mode], **self._settings}
+        layer = HeldRedis(options, namespace=mode)
+        cache = Cache(remote=layer, secrets=(SECRET,), **settings)
+        hold_local(cache.runtime.local)
+        return Everything(cache, self._database, is_async=is_async)
 
 
 if __name__ == "__main__":
-    Worker(int(sys.argv[1]), sys.argv[2]).serve()
+    serve(Worker)

@@ -126,7 +126,7 @@ class Source:
     @property
     def versions(self):
         """The keys of all versions that the entry of id 1 depends on, that of the row last."""
-        things = self.get.cached_function.identify(("Get", 1)).things
+        things = self.get.cached_function.identify(("Get", 1), (1,), {}).things
         assert things[-1] == Entity.of("row", 1).thing
         return [f"seeds:v:{thing}" for thing in things]
 
