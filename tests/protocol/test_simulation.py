@@ -12,6 +12,9 @@ from cache_core.protocol.versions import VersionMemo
 from cache_core.testing.simulation import CacheWorld, Violation, explore, hunt, replay, walk
 from cache_core.testing.simulation.search import Limits, Search
 
+# Coverage would make a search many times slower.
+pytestmark = pytest.mark.no_cover
+
 BOTH = {"ttl": 600}
 LOCAL = {"ttl": {"local": 600}}
 REMOTE = {"ttl": {"remote": 600}}

@@ -36,6 +36,9 @@ from tests.testing.bench import (
     steps_of,
 )
 
+# Coverage would make a search many times slower.
+pytestmark = pytest.mark.no_cover
+
 # -- finding --------------------------------------------------------------------------------------------
 
 

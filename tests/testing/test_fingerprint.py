@@ -21,6 +21,9 @@ from cache_core.testing.simulation.run import running
 from cache_core.testing.simulation.trace import read_choices
 from cache_core.testing.simulation.world.texts import Texts
 
+# Coverage would make a search many times slower.
+pytestmark = pytest.mark.no_cover
+
 
 class Holder(World):
     """A world that holds one thing; texts that begin with # are names."""

@@ -13,6 +13,9 @@ from cache_core.testing.simulation.trace import Schedule, read_choices, written
 from cache_core.testing.simulation.walk import _Priorities
 from tests.testing.bench import Bench, Rule, adding, bystanders, counters, crashing, steps_of
 
+# Coverage would make a search many times slower.
+pytestmark = pytest.mark.no_cover
+
 
 def rare(actors=5, steps=6):
     """One order of two steps among many actors is wrong."""
