@@ -222,6 +222,19 @@ def test_one_strict_use_case_is_enough(make_cache: Make, store: FakeStore, tier:
     assert kinds(store.log) == ["Mark", "Bump"]
 
 
+def test_writers_follow_what_a_provider_answers(make_cache: Make, store: FakeStore) -> None:
+    """From the next call of the use case on, as its readers do."""
+    answers = [Policy(consistency="request")]
+    row = Source(make_cache(provider=lambda _: answers[0]))
+    for answer in ("request", "strict", "request"):
+        answers[0] = Policy(consistency=answer)
+        row.request()
+        store.log.clear()
+        with row.cache.writing("row", 1):
+            pass
+        assert kinds(store.log) == ["Mark", "Bump"][answer == "request" :]
+
+
 def test_a_strict_use_case_that_is_no_more_wants_no_marks(
     make_cache: Make, store: FakeStore
 ) -> None:
@@ -406,6 +419,7 @@ def test_a_writer_goes_past_the_cache_until_it_ends(make_cache: Make, shared: bo
 def test_blocks_inside_a_write_know_of_it(make_cache: Make, shared: bool, block: str) -> None:
     """A scope that is opened during a write belongs to the same transaction."""
     row = Source(make_cache() if shared else make_cache(remote=None))
+    row.request(), row.request()
     with row.cache.enable(), row.cache.writing("other", 9):
         row.value = 666
         with getattr(row.cache, block)():
@@ -562,11 +576,14 @@ def test_an_async_mark_that_fails_stops_the_write(make_cache: Make, store: FakeS
     fails_to_mark(store)
 
     async def main() -> None:
-        async with row.cache.writing("row", 1):
-            pytest.fail("the write went on")
+        with row.cache.enable():
+            with pytest.raises(MarkFailed):
+                async with row.cache.writing("row", 1):
+                    pytest.fail("the write went on")
+            row.get(1), row.get(1)
 
-    with pytest.raises(MarkFailed):
-        asyncio.run(main())
+    asyncio.run(main())
+    assert row.reads == 1
 
 
 def test_an_async_error_in_the_block_invalidates(make_cache: Make, store: FakeStore) -> None:

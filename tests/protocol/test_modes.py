@@ -12,6 +12,7 @@ import pytest
 from cache_core import Cache, Delivery, Policy
 from cache_core.events import LayerFailed
 from cache_core.layers.base import Bump, Fetch, RemoteOperation
+from cache_core.protocol.feed import FeedTable
 from cache_core.protocol.versions import FedMemo, VersionMemo
 from cache_core.testing import FakeClock, FakeStore
 from tests.protocol.conftest import Source
@@ -34,11 +35,11 @@ def mode(make_cache: Make, consistency: str, **settings: Any) -> Source:
     return row
 
 
-def change(row: Source, by: Source | None = None) -> None:
+def change(row: Source, by: Source | None = None, id: int = 1) -> None:
     """The row changes, and another process, or that of *by*, invalidates it."""
     row.value += 1
     cache = by.cache if by else Cache(clock=row.cache.clock, remote=row.cache.runtime.remote)
-    cache.invalidate("row", 1)
+    cache.invalidate("row", id)
 
 
 # -- request ---------------------------------------------------------------------------------------
@@ -238,6 +239,7 @@ def test_a_session_sees_its_write_in_every_process(make_cache: Make, store: FedS
 def test_an_exact_scope_stays_exact(make_cache: Make, store: FedStore, clock: FakeClock) -> None:
     """When its memo is renewed, and for what runs in its context after its end."""
     here, there = mode(make_cache, "feed"), mode(make_cache, "feed")
+    there.request(2), there.request(2)
     with there.cache.scope(exact=True) as scope:
         clock.advance(6)
         store.beat()
@@ -245,8 +247,16 @@ def test_an_exact_scope_stays_exact(make_cache: Make, store: FedStore, clock: Fa
         change(there, by=here)
         assert there.get(1) == 1
         scope.close()
-        change(there, by=here)
-        assert there.get(1) == 2
+        change(there, by=here, id=2)
+        assert there.get(2) == 2
+
+
+def test_a_request_does_not_change_its_mind() -> None:
+    """Rule M2: the version that it read first counts, also where two tasks asked at once."""
+    for memo in (VersionMemo(), FedMemo(FeedTable(), 0.0)):
+        memo.learn(["{row:1}"], ["n1.a"])
+        memo.learn(["{row:1}"], ["n2.b"])
+        assert memo.of("{row:1}") == "n1.a"
 
 
 def test_a_write_that_is_not_acknowledged_is_not_missed(make_cache: Make, store: FedStore) -> None:

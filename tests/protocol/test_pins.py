@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cache_core import Cache, Policy
+from cache_core import Cache, Delivery, Policy
+from cache_core.errors import RemoteError
 from cache_core.pins import QUEUED, WROTE, Pin, pin_of
 from cache_core.testing import FakeClock, FakeStore
 from tests.protocol.conftest import Source
@@ -90,6 +91,23 @@ def test_a_write_that_was_delivered_in_time_is_not(make_cache: Make, store: Fake
         row.get(2)
     assert scope.queued
     assert pin_of(scope) is None
+
+
+def test_a_later_write_that_arrives_does_not_hide_one_that_waits(
+    make_cache: Make, store: FakeStore
+) -> None:
+    """As long as the queue is not empty."""
+
+    def refuse(operation: Any) -> None:
+        if "{row:1}" in operation.things:
+            raise RemoteError("not this one")
+
+    store.before = refuse
+    cache = make_cache()
+    with cache.scope() as scope:
+        assert cache.invalidate("row", 1) is Delivery.QUEUED
+        assert cache.invalidate("row", 2) is Delivery.OK
+    assert pin_of(scope) == Pin(QUEUED, 60)
 
 
 def test_a_write_of_a_scope_inside_counts_for_the_request(clock: FakeClock) -> None:
