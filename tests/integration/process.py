@@ -60,22 +60,26 @@ class Process:
         """What the command *name* returns."""
         return self.answer(self.begin(name, **arguments))
 
-    def begin(self, name, *, held=None, **arguments):
-        """Begins a command, to be stopped at the step *held*; returns its number."""
+    def begin(self, name, *, held=(), **arguments):
+        """Begins a command, to be stopped at each of the steps *held*; returns its number."""
         number = next(self._numbers)
         self._said[number] = queue.Queue()
         self._send(number=number, do=name, held=held, arguments=arguments)
         return number
 
-    def hold(self, name, step, **arguments):
-        """Begins a command and waits until it stands at *step*; returns its number."""
-        number = self.begin(name, held=step, **arguments)
-        said = self._wait(number)
-        assert said.get("at") == step, f"{name} did not come to {step!r}: {said}"
+    def hold(self, name, *steps, **arguments):
+        """Begins a command and waits until it stands at the first of *steps*; returns its number."""
+        number = self.begin(name, held=steps, **arguments)
+        self._stands(number, steps[0])
         return number
 
+    def advance(self, number, step):
+        """Has the held command *number* go on to *step*, the next at which it is to be stopped."""
+        self._send(go_on=number)
+        self._stands(number, step)
+
     def go_on(self, number):
-        """What the held command *number* returns now that it goes on."""
+        """What the held command *number* returns now that it goes on to its end."""
         self._send(go_on=number)
         return self.answer(number)
 
@@ -108,6 +112,10 @@ class Process:
             self._listener.join()
             self._process.stdout.close()
 
+    def _stands(self, number, step):
+        said = self._wait(number)
+        assert said.get("at") == step, f"it did not come to {step!r}: {said}"
+
     def _send(self, **message):
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
@@ -130,11 +138,12 @@ class Process:
 
 
 class _Held:
-    """A command and the step that it is to be stopped at."""
+    """A command and the steps that it is to be stopped at, in their order."""
 
-    def __init__(self, number, step):
-        self.number, self.step = number, step
-        self.may_go_on = threading.Event()
+    def __init__(self, number, steps):
+        self.number, self.steps = number, steps
+        self._may_go_on = threading.Semaphore(0)
+        self.wait, self.go_on = self._may_go_on.acquire, self._may_go_on.release
 
 
 _held = ContextVar("held", default=None)
@@ -150,21 +159,20 @@ def at(step, use_case=""):
         use_case: Whose step it is, where it is anybody's.
     """
     if (held := _arrived(step, use_case)) is not None:
-        held.may_go_on.wait()
+        held.wait()
 
 
 async def aat(step, use_case=""):
     """As ``at``; the event loop goes on."""
     if (held := _arrived(step, use_case)) is not None:
-        await asyncio.to_thread(held.may_go_on.wait)
+        await asyncio.to_thread(held.wait)
 
 
 def _arrived(step, use_case):
     held = _held.get()
-    if held is None or held.step not in (step, f"{step}: {use_case}"):
+    if held is None or not held.steps or held.steps[0] not in (step, f"{step}: {use_case}"):
         return None
-    _tell(number=held.number, at=held.step)
-    held.step = None
+    _tell(number=held.number, at=held.steps.pop(0))
     return held
 
 
@@ -174,16 +182,16 @@ def serve(kind):
     for line in sys.stdin:
         message = json.loads(line)
         if "go_on" in message:
-            _held_by_number.pop(message["go_on"]).may_go_on.set()
+            _held_by_number[message["go_on"]].go_on()
         else:
             threading.Thread(target=_carry_out, args=(subject, message), daemon=True).start()
     subject.close()
 
 
 def _carry_out(subject, message):
-    number, step = message["number"], message["held"]
-    if step is not None:
-        held = _held_by_number[number] = _Held(number, step)
+    number = message["number"]
+    if message["held"]:
+        held = _held_by_number[number] = _Held(number, message["held"])
         _held.set(held)
     try:
         answer = getattr(subject, message["do"])(**message["arguments"])

@@ -376,6 +376,21 @@ def test_a_broken_feed_is_believed_for_a_lease_at_most(site, make_row, two, faul
         assert set(until_hit(each)) == {"new"}
 
 
+@pytest.mark.parametrize("fault", [killed, reset, silenced])
+def test_a_writer_that_waits_for_the_feeds_waits_for_the_broken_ones(site, make_row, two, fault):
+    """In mode "feed_wait" the new value is seen when the invalidation has returned, not later."""
+    hasty = {"connect_timeout": 0.1, "read_timeout": 0.1}
+    row, other = two(site.address, consistency="feed_wait", redis=hasty)
+    options = {"consistency": "feed_wait", "feed_lease_seconds": LEASE}
+    writer = make_row(site.master, row.database, **options)
+    for each in (row, other):
+        until(lambda: is_trusted(each))
+        until_hit(each)
+    fault(site)
+    assert writer.write("new") is Delivery.OK
+    assert row.read()[0] == other.read()[0] == "new"
+
+
 def test_a_stopped_redis_ends_the_lease_and_nothing_more(private_redis, two):
     """Readers of a feed whose Redis hangs load for themselves; afterwards it is trusted again."""
     hasty = {"connect_timeout": 0.1, "read_timeout": 0.1}
