@@ -13,6 +13,7 @@ from cache_core.errors import Unreadable
 from cache_core.events import Layer, Reason
 from cache_core.protocol.fetching import create, fetch
 from cache_core.protocol.fill import keep_here
+from cache_core.protocol.found import MOST
 from cache_core.protocol.operations import Lock, Locked, Steps
 from cache_core.protocol.plan import Kept
 from cache_core.protocol.rules import (
@@ -159,6 +160,8 @@ def opened(call: Call) -> Steps[Kept | Reason]:
         return Reason.ABSENT
     try:
         envelope = wire.open(call.storage, data)
+        if len(envelope.extras) > MOST:
+            return Reason.MALFORMED  # none of ours has so many, and each of them would be looked up
         digest = digest_of(call.things, call.stamp)
         reason = judge_remote(envelope, digest, call.plan.remote.ttl, call.wall)
         if reason is None and not (yield from extras_hold(call, envelope.extras)):

@@ -812,6 +812,33 @@ def test_a_lost_version_of_a_found_dependency_is_a_miss(make_cache: Make, store:
     assert page.is_kept()
 
 
+def test_more_dependencies_than_we_write_are_not_looked_up(
+    make_cache: Make, store: FakeStore
+) -> None:
+    """Who may write to the store does not decide how much its readers ask for."""
+    page = Page(source(make_cache))
+    page.request()
+    wire: Any = page.row.cache.runtime._plans["GetPage"][2].wire
+    (name,) = [name for name in store.entries if "GetPage" in name]
+    data, expires = store.entries[name]
+    forged = wire.encode(
+        name,
+        "forged",
+        digest=wire.open(name, data).digest,
+        created_ms=int(page.row.cache.clock.wall() * 1000),
+        soft_ms=10_000,
+        hard_ms=10_000,
+        load_us=0,
+        extras=[(f"{{row:{number}}}", "n1.a") for number in range(MOST + 1)],
+    )
+    store.entries[name] = (forged, expires)
+    reader = Page(source(make_cache))
+    store.log.clear()
+    assert reader.request() == "page of 0"
+    assert reader.row.cache.stats()["use_cases"]["GetPage"]["misses"]["remote"] == {"malformed": 1}
+    assert max(len(fetch.things) for fetch in store.log if isinstance(fetch, Fetch)) < MOST
+
+
 def test_found_dependencies_count_in_the_hot_path(make_cache: Make) -> None:
     """Without a store one comparison tells that nothing has changed, whatever a page depends on."""
     row = source(make_cache, shared=False)
