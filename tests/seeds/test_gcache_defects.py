@@ -548,7 +548,7 @@ def test_d9_eight_loops_in_eight_threads_for_seconds(make_any, frantic):
     assert reports[None].entries <= 200 and reports[None].bytes <= 100_000
     assert reports["Own"].entries <= 20
     figures = cache.stats()["use_cases"]
-    assert all(use_case["hits"]["local"] > 0 for use_case in figures.values())
+    assert all(figures[name]["hits"]["local"] > 0 for name in ("Long", "Own"))  # Short may be gone
     cache.flush()
     assert len(local.entries) == 0
 

@@ -257,7 +257,8 @@ def test_waiting_for_replicas_is_no_hanging(layer, make_layer, redis_server):
 
 def test_waiting_takes_no_trip_of_its_own(layer, sent, make_layer, redis_server):
     """WAIT follows in the same piece."""
-    layer._commands[False] = make_layer(redis_server.url, wait_replicas=1)._commands[False]
+    waiting = make_layer(redis_server.url, wait_replicas=1, wait_timeout=0.001)
+    layer._commands[False] = waiting._commands[False]
     with pytest.raises(RemoteError, match="0 of 1 replicas"):
         layer.perform(Bump((USER,), LIFE))
     (piece,) = sent
