@@ -75,7 +75,8 @@ class Settings:
         feed_lease_seconds: How far a push feed may be behind before it is not believed, in seconds;
             the staleness that mode "feed" allows, and what writers wait in mode "feed_wait".
         feed_max_things: The most versions that the feed keeps in this process's memory.
-        mark_seconds: Life of a mark in mode "strict", in seconds: the time that a COMMIT may take.
+        mark_seconds: Life of a mark in mode "strict", in seconds: the time that a COMMIT may take;
+            four leases of the feed where that is longer, as a writer waits for one before COMMIT.
         on_mark_failure: What happens when the store does not take a mark: "fail" raises before
             COMMIT, "outbox" does so unless an outbox row secures the write, "proceed" commits.
         repeat_invalidations_after: Seconds after which an invalidation is sent a second time, in

@@ -75,7 +75,7 @@ class Bracket:
         runtime = self.runtime
         if not runtime.writers_mark:
             return
-        life = runtime.settings.mark_seconds
+        life = runtime.mark_life
         now: float = yield Now()
         things = tuple([thing for thing in self.things if self._marked.get(thing, NEVER) <= now])
         if not things:
@@ -92,6 +92,9 @@ class Bracket:
         self._marked.update(dict.fromkeys(things, now + life * (1 - MARGIN)))
         if runtime.writers_wait:
             yield Sleep(runtime.lease_wait)  # until every feed knows of the mark (I8)
+        if (yield Now()) >= now + life * (1 - MARGIN):
+            # This process was stopped meanwhile: the mark may have ended, and readers came in.
+            self._failed(TimeoutError("it took about as long as a mark lives"))
 
     def committed(self, quarantine_ms: int = 0) -> Steps[Delivery]:
         """The write is committed: gives fresh versions, which replace the marks (W1, I3)."""

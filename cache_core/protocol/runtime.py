@@ -172,6 +172,11 @@ class Runtime:
         """Seconds after which every feed knows of a write, or is no longer believed."""
         return self.settings.feed_lease_seconds * 1.01
 
+    @property
+    def mark_life(self) -> float:
+        """Seconds that a mark stands: long enough for the wait for the feeds and a COMMIT."""
+        return max(self.settings.mark_seconds, 4 * self.settings.feed_lease_seconds)
+
     def note_mark_failure(self, error: Exception) -> None:
         """A write goes on though the store did not take its marks."""
         self.hooks.send(LayerFailed(None, Layer.REMOTE, "mark", error))

@@ -179,6 +179,22 @@ def test_a_mark_is_renewed_before_it_is_too_old_to_commit_under(
     assert not any(version.startswith("!") for version, _ in store.versions.values())
 
 
+def test_a_writer_that_was_stopped_while_it_marked_may_not_commit(
+    make_cache: Make, store: FakeStore, clock: FakeClock
+) -> None:
+    """The mark may have ended before its writer heard of it, and readers came in."""
+    write = strict(make_cache).cache.writing("row", 1)
+    store.before = lambda operation: clock.advance(4.1)
+    with pytest.raises(MarkFailed, match="as long as a mark lives"):
+        write.mark()
+
+
+def test_a_mark_outlives_the_wait_for_the_feeds(make_cache: Make, store: FakeStore) -> None:
+    """Otherwise no write could be committed where the lease is long."""
+    strict(make_cache, feed_lease_seconds=3).cache.writing("row", 1).mark()
+    assert of(Mark, store)[0].mark_ms == 12_000
+
+
 def test_marks_are_of_the_same_age_as_their_things(
     make_cache: Make, store: FakeStore, clock: FakeClock
 ) -> None:
