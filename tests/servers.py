@@ -312,7 +312,8 @@ class Forwarder:
         self._flows.set()
         self._listener = socket.create_server((self.host, 0))
         self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def __enter__(self) -> Self:
         return self
@@ -324,6 +325,7 @@ class Forwarder:
         trace: TracebackType | None,
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()  # whom it has let in is cut, too
         self._listener.close()
         self.cut()
         self.thaw()
@@ -362,13 +364,15 @@ class Forwarder:
 
     def _connect(self, near: socket.socket) -> None:
         try:
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             far = socket.create_connection((self._server.host, self._server.port))
-        except OSError:
+        except OSError:  # the server is down, or who connected has gone
             near.close()
             return
+        with suppress(OSError):
+            far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._pairs.append((near, far))
         for one, other in ((near, far), (far, near)):
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:

@@ -150,6 +150,16 @@ def test_a_forwarder_resets_connections(private_redis):
             assert asked(again, b"PING\r\n") == b"+PONG\r\n"
 
 
+def test_a_forwarder_survives_cuts_while_somebody_connects(private_redis):
+    """Whoever is being connected just then is cut; those who come later are not."""
+    with Forwarder(private_redis()) as address:
+        for _ in range(100):
+            with socket.create_connection((address.host, address.port), timeout=5):
+                address.cut()
+        with socket.create_connection((address.host, address.port), timeout=5) as connection:
+            assert asked(connection, b"PING\r\n") == b"+PONG\r\n"
+
+
 def asked(connection, command):
     connection.sendall(command)
     return connection.recv(64)

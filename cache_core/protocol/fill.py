@@ -57,6 +57,7 @@ def settle(call: Call, loaded: Loaded) -> Steps[FlightOutcome]:
         return Unshared(past.reason) if past.reason in _LASTING or is_behind else Abandoned()
     except Exception as error:  # noqa: BLE001 - the value is there, and its caller gets it
         call.failed("keep", error)
+        remember_value(call, Reason.REMOTE_ERROR, loaded.value)
         return Unshared()
 
 

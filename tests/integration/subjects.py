@@ -115,10 +115,14 @@ DEPENDING = {
 
 
 class DeleteOnWrite:
-    """The cache that most people write: read through, and delete after a write."""
+    """The cache that most people write: read through, and delete after a write.
 
-    def __init__(self, port):
-        self.client = redis.Redis(port=port)
+    Args:
+        url: Where its Redis is.
+    """
+
+    def __init__(self, url):
+        self.client = redis.Redis.from_url(url)
         self.enable = nullcontext
         self.close = self.client.close
 

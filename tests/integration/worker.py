@@ -16,6 +16,7 @@ from tests.integration.row import PATIENT
 from tests.integration.site import SECRET, Loop, finish
 from tests.integration.steps import HeldRedis, hold_local
 from tests.integration.subjects import WHAT, DeleteOnWrite, Everything
+from tests.servers import HOST
 
 MODULE = "tests.integration.worker"
 NAIVE = "naive"
@@ -116,7 +117,8 @@ class Worker:
 
     def _make(self, mode, is_async):
         if mode == NAIVE:
-            return Everything(DeleteOnWrite(self._redis["port"]), self._database, is_async=False)
+            cache = DeleteOnWrite(f"redis://{HOST}:{self._redis['port']}")
+            return Everything(cache, self._database, is_async=False)
         options = RedisOptions.from_setting(self._redis, "REDIS")
         settings = {"default": Policy(ttl=300, lock="off"), **MODES[mode], **self._settings}
         layer = HeldRedis(options, namespace=mode)

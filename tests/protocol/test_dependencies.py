@@ -432,6 +432,20 @@ def test_a_value_remembered_past_the_cache_is_not_kept_around(
     assert page.is_kept()
 
 
+def test_two_reads_agree_when_a_late_version_could_not_be_read(
+    make_cache: Make, store: FakeStore
+) -> None:
+    """The store goes away while the row is loaded; the request remembers the row all the same."""
+    row = source(make_cache, result_tags=lambda value: ["news"])
+    row.before_return = lambda: setattr(store, "down", True)
+    with row.cache.enable():
+        first = row.get(1)
+        store.down = False
+        row.value = 1
+        assert (first, row.get(1)) == (0, 0)
+    assert row.request() == 1
+
+
 def test_a_stamp_from_before_a_change_of_consistency_is_not_followed(make_cache: Make) -> None:
     """What the request remembers without versions says nothing of what it depends on."""
     row = source(make_cache, ttl=None, policy=Policy(ttl=300, consistency="ttl"))
