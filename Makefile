@@ -9,7 +9,7 @@ BENCH_SETUP := $(BENCH)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-flask test lint types bench stress docs-check clean
+.PHONY: help setup demo demo-flask test lint types bench stress prove docs-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ $(BENCH_SETUP): $(SETUP) tests/benchmarks/requirements.txt
 stress: $(SETUP)  ## three minutes of faults, each read looked at (ARGS="--seconds 600 --mode strict --seed 1")
 	@tests/tools/redis.sh
 	@$(RUN) -m tests.stress $(ARGS)
+
+prove: $(SETUP)  ## run the protocol through every order of small scenarios, with each rule off in turn (ARGS=--quick)
+	@$(RUN) -m cache_core.testing.simulation $(ARGS)
 
 docs-check: $(SETUP)  ## run the code in README.md and docs/, check links and that nothing is left out
 	@tests/tools/redis.sh

@@ -140,6 +140,18 @@ class FeedTable:
                 if version is not None and self._may_keep(version):
                     self._put(thing, version)
 
+    def compare(self, versions: Iterable[str]) -> None:
+        """Looks whether versions that things have just been given are of the feed's epoch.
+
+        They need not be kept, as the store tells of them. Another node tells nothing of what it
+        does: ``fault`` reports that.
+
+        Args:
+            versions: What the store gave to things that had none.
+        """
+        for version in versions:
+            self._is_ours(version)
+
     def forget(self, things: Iterable[str]) -> None:
         """Drops what is known of *things*: they are being changed."""
         with self._lock:
@@ -217,11 +229,15 @@ class FeedTable:
         return len(self._young) + len(self._old)
 
     def _may_keep(self, version: str) -> bool:
-        epoch = "" if version.startswith(_BARE) else version[:_EPOCH_CHARS]
+        return self._is_ours(version) and not version.startswith(_MARK, len(_epoch_of(version)))
+
+    def _is_ours(self, version: str) -> bool:
+        """Whether *version* is of the node that messages come from; else that is a fault."""
+        epoch = _epoch_of(version)
         if epoch and self._epoch and epoch != self._epoch:
             self._doubt = EPOCH_DIFFERS
             return False
-        return not version.startswith(_MARK, len(epoch))
+        return True
 
     def _put(self, thing: str, version: str) -> None:
         self._young[thing] = version
@@ -239,3 +255,7 @@ class FeedTable:
                 self._put(thing, version)
                 old.pop(thing, None)
             return version
+
+
+def _epoch_of(version: str) -> str:
+    return "" if version.startswith(_BARE) else version[:_EPOCH_CHARS]

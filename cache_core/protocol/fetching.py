@@ -64,4 +64,13 @@ def fetch(
 def create(runtime: Runtime, versions: Versions, absent: Sequence[str]) -> Steps[None]:
     """Gives versions to things that have none, before anything is loaded under them (V2)."""
     things = tuple(absent)
-    versions.learn(things, (yield Create(things, runtime.version_ttl_ms)))
+    created(runtime, versions, things, (yield Create(things, runtime.version_ttl_ms)))
+
+
+def created(
+    runtime: Runtime, versions: Versions, things: Sequence[str], given: Sequence[str]
+) -> None:
+    """Has a scope learn the versions that the store gave to things without one."""
+    if runtime.feed is not None:
+        runtime.feed.compare(given)
+    versions.learn(things, given)

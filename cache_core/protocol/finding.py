@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cache_core.errors import Unreadable
 from cache_core.events import Layer, Reason
-from cache_core.protocol.fetching import create, fetch
+from cache_core.protocol.fetching import create, created, fetch
 from cache_core.protocol.fill import keep_here
 from cache_core.protocol.found import MOST
 from cache_core.protocol.operations import Lock, Locked, Steps
@@ -102,7 +102,7 @@ def _create(call: Call, absent: list[str]) -> Steps[None]:
     life = int(call.plan.pace.lock_seconds * 1000)
     things = tuple(absent)
     locked: Locked = yield Lock(call.storage, runtime.owner, life, things, runtime.version_ttl_ms)
-    call.versions.learn(things, locked.versions)
+    created(runtime, call.versions, things, locked.versions)
     call.locked, call.data = locked.taken, locked.entry
 
 

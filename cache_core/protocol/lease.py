@@ -36,7 +36,7 @@ class Lease:
         ValueError: *seconds* is so short that the lease would end between two heartbeats.
     """
 
-    def __init__(self, *, seconds: float = 0.25, beat: float = 0.05, canary: float = 5.0) -> None:
+    def __init__(self, *, seconds: float = 0.25, beat: float = 0.05, canary: float = 1.0) -> None:
         if seconds <= 2 * beat:
             raise ValueError(f"a lease of {seconds} s is too short for a heartbeat each {beat} s")
         self.seconds = seconds

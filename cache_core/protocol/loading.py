@@ -144,9 +144,12 @@ def _lead(call: Call, flight: Flight) -> Steps[Any]:
         call.locked = False  # nobody carries out operations any more; the lock expires
         raise
     finally:
-        call.runtime.flights.land(flight, outcome)
-        del outcome  # an error's traceback holds this frame, and they would keep each other alive
-        yield from unlock(call)
+        try:
+            # Before another load of this process begins, which would hold the lock by our name.
+            yield from unlock(call)
+        finally:
+            call.runtime.flights.land(flight, outcome)
+            del outcome  # an error's traceback holds this frame: they would keep each other alive
 
 
 def _run(call: Call, flight: Flight | None = None, *, is_known: bool = True) -> Steps[Loaded]:

@@ -148,8 +148,8 @@ def test_canaries_are_due_one_at_a_time(lease):
     lease.canary_sent(1.0)
     assert not lease.canary_due(7.0)
     lease.canary_seen(1.1)
-    assert not lease.canary_due(5.9)
-    assert lease.canary_due(6.0)
+    assert not lease.canary_due(1.9)
+    assert lease.canary_due(2.0)
 
 
 def test_a_heartbeat_unanswered_for_a_lease_is_a_fault(lease):
@@ -283,6 +283,14 @@ def test_a_version_of_another_epoch_is_not_kept(table):
     assert table.fault(1.0) is None
     fetch(table, POST, version(1, OTHER))
     assert table.known(POST) == version(1, OTHER)
+
+
+def test_a_version_given_at_another_node_is_a_fault(table):
+    """Who creates a version at a node that the feed does not hear of will hear of no change."""
+    table.compare([version("1.new")])
+    assert table.fault(0.0) is None
+    table.compare([version("2.new", OTHER)])
+    assert table.fault(0.0) == EPOCH_DIFFERS
 
 
 @pytest.mark.parametrize(("feed", "data"), [("", EPOCH), (EPOCH, ""), ("", "")])

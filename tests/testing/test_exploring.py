@@ -11,7 +11,6 @@ from cache_core.testing.simulation import (
     Actor,
     NotFound,
     Process,
-    Proof,
     Turn,
     Violation,
     explore,
@@ -523,7 +522,7 @@ def test_choices_are_read_as_they_are_written():
     assert written(read_choices(text)) == text
 
 
-# -- hunting and adding up ------------------------------------------------------------------------------
+# -- hunting ---------------------------------------------------------------------------------------
 
 
 def test_a_rule_that_is_switched_off_must_be_missed():
@@ -542,26 +541,3 @@ def test_a_hunt_tells_a_run_of_which_nothing_can_be_left_out():
 
     assert len(Search(scenario).run().found["sum"].choices) == 5
     assert hunt(scenario, rule="sum").violation.length == 2
-
-
-def test_reports_add_up_to_a_table():
-    """A line for each exploration, with what was found, and the sums below."""
-    one = explore(counters(1), title="one adder")
-    two = hunt(counters(2), title="two adders", rule="lock")
-    proof = Proof() + one + (Proof() + two)
-    lines = str(proof).splitlines()
-    assert lines[0].split()[:2] == ["scenario", "rule"]
-    assert lines[2].startswith("one adder") and "holds" in lines[2]
-    assert lines[3].startswith("two adders") and "sum in 4 steps" in lines[3]
-    assert lines[-1].startswith("2 explorations") and lines[-1].endswith("as expected")
-    assert proof.holds
-    assert f"{one.states + two.states:,}" in lines[-1]
-
-
-def test_a_table_shows_what_is_not_as_expected():
-    """A violation where none may be stands out."""
-    with pytest.raises(Violation) as caught:
-        explore(counters(2))
-    proof = Proof() + caught.value.report
-    assert not proof.holds
-    assert "(!)" in str(proof) and str(proof).endswith("NOT AS EXPECTED")

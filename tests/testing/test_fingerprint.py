@@ -16,9 +16,11 @@ import pytest
 from cache_core.testing.simulation import CacheWorld, World
 from cache_core.testing.simulation.fingerprint import NOT_DECIDING, Fingerprints, Tour
 from cache_core.testing.simulation.kinds import UnknownKind
-from cache_core.testing.simulation.lens import Lens, Moment, Name
+from cache_core.testing.simulation.lens import Dated, Lens, Moment, Name
 from cache_core.testing.simulation.run import running
 from cache_core.testing.simulation.trace import read_choices
+from cache_core.testing.simulation.world import faults
+from cache_core.testing.simulation.world.process import ROW
 from cache_core.testing.simulation.world.texts import Texts
 
 # Coverage would make a search many times slower.
@@ -330,20 +332,21 @@ def site():
     """Requests, writers and faults in two processes."""
     world = CacheWorld(crashes=1, cancels=1)
     here, there = world.process(crashable=True), world.process()
-    return world.starting(
-        here.request(reads=2, cancellable=True),
+    world.start(
+        here.request(ROW, ROW, cancellable=True),
         here.request(),
         there.request(),
         there.writer(),
         *there.request_of_two_tasks(),
-        world.outage(),
-        world.evict_versions(),
+        faults.outage(world),
+        faults.evict_versions(world),
     )
+    return world
 
 
 # What can be kept, waited for, queued or half done is so in one of these.
 BUSY = {
-    "a load that others wait for": "0 0 0 0 0 1 1",
+    "a load that others wait for": "0 0 0 1 1",
     "entries in both layers": "0 0 0 0 0 0 2 2 4 4",
     "an invalidation that is queued": "0 0 0 0 0 0 3 6 3 1 2",
     "an own write": "0 0 0 0 0 0 5 5 4 4 3 3 2 2",
@@ -453,7 +456,8 @@ def test_the_order_of_what_does_not_touch_does_not_matter():
     def writers():
         world = CacheWorld()
         here, there = world.process(), world.process()
-        return world.starting(here.request(), here.writer(), there.writer())
+        world.start(here.request(), here.writer(), there.writer())
+        return world
 
     book = Fingerprints(CacheWorld.lens)
     states = []
@@ -464,23 +468,24 @@ def test_the_order_of_what_does_not_touch_does_not_matter():
     assert len(set(states)) == 1
 
 
-BIRTH = Moment(1_700_000_000.0)
+BIRTH = 1_700_000_000.0
 
 
 @pytest.mark.parametrize(
     ("text", "meaning"),
     [
-        ("n1700000000000.12", (None, "n", BIRTH, Name("12"))),
-        ("00000000000000ffn1700000000000.12", ("00000000000000ff", "n", BIRTH, Name("12"))),
-        ("!n1700000000000.12", (None, "!n", BIRTH, Name("12"))),
+        ("n1700000000000.12", Dated("n", "12", BIRTH)),
+        ("00000000000000ffn1700000000000.12", Dated("00000000000000ffn", "12", BIRTH)),
+        ("!n1700000000000.12", Dated("!n", "12", BIRTH)),
         (
-            "!1700000000000.12|t3@1700000005000,hold@1700000060500",
+            "!1700000000000.12|process1t3@1700000005000,hold@1700000060500",
             (
-                *(None, "!", BIRTH, Name("12")),
-                *((Name("t3"), Moment(1_700_000_005.0)), ("hold", Moment(1_700_000_060.5))),
+                Dated("!", "12", BIRTH),
+                (Name("process1t3"), Moment(BIRTH + 5.0)),
+                ("hold", Moment(BIRTH + 60.5)),
             ),
         ),
-        ("t3", Name("t3")),
+        ("process1t3", Name("process1t3")),
         ("!pending", None),
         ("12", None),
         ("{row:1}", None),
@@ -497,7 +502,8 @@ def test_an_entry_counts_by_the_versions_that_it_was_made_under():
     def scenario():
         world = CacheWorld()
         here, there = world.process(), world.process()
-        return world.starting(here.request(), there.writer(too_early=True))
+        world.start(here.request(), there.writer(too_early=True))
+        return world
 
     book, states = Fingerprints(CacheWorld.lens), []
     for choices in ("0 0 0 0 0 0 1 1", "1 0 0 0 0 0 0 1"):

@@ -15,8 +15,21 @@ if TYPE_CHECKING:
     from cache_core.testing.simulation.run import Scenario
 
 
+NO_SHORTER = "there is no shorter run"
+
+
 class NotFound(AssertionError):
-    """A rule was switched off, and every property held all the same."""
+    """A rule was switched off, and every property held all the same.
+
+    Attributes:
+        report: What was explored in vain.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        super().__init__(
+            f"without {report.rule}: {report.title} {report.result}, {report.states} states"
+        )
 
 
 def explore(
@@ -26,6 +39,7 @@ def explore(
     max_states: int = 1_000_000,
     max_seconds: float = 600.0,
     minimal: bool = True,
+    shrink_states: int = 20_000,
 ) -> Report:
     """Takes the scenario's steps in every order, with every fault that its budgets allow.
 
@@ -37,6 +51,7 @@ def explore(
             violation may take as long again.
         minimal: Whether to look for a shortest run that shows the violation. Without it the run is
             one of which no piece can be left out.
+        shrink_states: Most states of each search for a shorter run.
 
     Returns:
         What was explored; ``is_complete`` says whether that was everything.
@@ -44,7 +59,8 @@ def explore(
     Raises:
         Violation: A property does not hold, nobody can go on, or an actor's code raised.
     """
-    report = _explored(scenario, title, "", Limits(max_states, max_seconds), minimal=minimal)
+    limits, shrink = Limits(max_states, max_seconds), Limits(shrink_states, max_seconds)
+    report = _explored(scenario, title, "", limits, shrink if minimal else None)
     if report.violation is not None:
         raise report.violation
     return report
@@ -58,6 +74,7 @@ def hunt(
     max_states: int = 1_000_000,
     max_seconds: float = 600.0,
     minimal: bool = False,
+    shrink_states: int = 20_000,
 ) -> Report:
     """Explores a scenario while *rule* is switched off, which must not go unnoticed.
 
@@ -68,6 +85,7 @@ def hunt(
         max_states: As for ``explore``.
         max_seconds: As for ``explore``.
         minimal: As for ``explore``.
+        shrink_states: As for ``explore``.
 
     Returns:
         What was explored, with the violation.
@@ -75,19 +93,20 @@ def hunt(
     Raises:
         NotFound: There was none.
     """
-    report = _explored(scenario, title, rule, Limits(max_states, max_seconds), minimal=minimal)
+    limits, shrink = Limits(max_states, max_seconds), Limits(shrink_states, max_seconds)
+    report = _explored(scenario, title, rule, limits, shrink if minimal else None)
     if report.violation is None:
-        raise NotFound(f"without {rule}: {report.title} {report.result}, {report.states} states")
+        raise NotFound(report)
     return report
 
 
 def _explored(
-    scenario: Scenario, title: str, rule: str, limits: Limits, *, minimal: bool
+    scenario: Scenario, title: str, rule: str, limits: Limits, shrink: Limits | None
 ) -> Report:
     began = monotonic()
     search = Search(scenario, limits).run()
     found = next(iter(search.found.values()), None)
-    shown = None if found is None else _shown(scenario, found, limits if minimal else None)
+    shown = None if found is None else _shown(scenario, found, shrink)
     report = Report(
         title=title or getattr(scenario, "__name__", "scenario"),
         properties=properties_of(scenario),
@@ -95,6 +114,7 @@ def _explored(
         orders=0 if search.bound or search.found else search.orders(),
         schedules=search.schedules,
         steps=search.steps,
+        longest=search.longest,
         seconds=monotonic() - began,
         bound=search.bound,
         rule=rule,
@@ -110,4 +130,4 @@ def _shown(scenario: Scenario, schedule: Schedule, limits: Limits | None) -> Vio
     best, proven = shrunk(scenario, schedule), False
     if limits is not None:
         best, proven = shortest(scenario, best, limits)
-    return violation(scenario, best, "there is no shorter run" if proven else "")
+    return violation(scenario, best, NO_SHORTER if proven else "")

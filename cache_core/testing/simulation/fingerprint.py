@@ -9,7 +9,7 @@ loops among it). What is of an unknown kind is refused. What does not count is t
 - what an object is called: it is numbered when it is first met, and so is a text that the world
   reads as a ``Name``; states that differ only in these are one;
 - when it is: a number near the world's clock, in seconds or milliseconds, counts as the distance
-  from it, and so does a ``Moment``;
+  from it, and so does a ``Moment``, and the date of a ``Dated`` name;
 - the order of a set, which Python does not promise;
 - what a run cannot change: modules, classes, code. A function counts with its defaults and what it
   closes over; tracebacks are for people; a context variable holds nothing between two steps;
@@ -25,7 +25,7 @@ from types import CodeType
 
 from cache_core.testing.simulation.actors import Actor, Turn, World
 from cache_core.testing.simulation.kinds import Visitor, atom_visitor, view_visitor, visitor_for
-from cache_core.testing.simulation.lens import Lens, Moment, Name
+from cache_core.testing.simulation.lens import Dated, Lens, Moment, Name
 
 _PAST, _FUTURE = 1e8, 1e14  # Only between these is a number looked at as a moment.
 NOT_DECIDING = {
@@ -142,6 +142,12 @@ class Tour:
         """Writes down a name by when it was first met; those of objects are odd numbers."""
         self.out.append(self._names.setdefault(text, -2 - 2 * len(self._names)))
 
+    def dated(self, dated: Dated) -> None:
+        """Writes down a name with its label and its distance from now."""
+        now = 0.0 if self.now is None else self.now
+        self.token((Dated, dated.label, dated.seconds - now))
+        self.name(dated.name)
+
     def keep(self, value: object) -> object:
         """Holds what was made for this tour, or another object could get its address."""
         self._kept.append(value)
@@ -197,5 +203,6 @@ _VISITORS: dict[type, Visitor] = {
     str: _text,
     bytes: _text,
     Name: lambda tour, name: tour.name(name.text),
+    Dated: lambda tour, dated: tour.dated(dated),
     Moment: lambda tour, moment: tour.visit(moment.seconds),
 }

@@ -268,11 +268,19 @@ def _frame(tour: Tour, steps: Any) -> None:
     tour.visit_all(values)
 
 
-def _slots_of(steps: object, frame: FrameType, variables: object) -> list[object]:
+def _slots_of(steps: Any, frame: FrameType, variables: object) -> list[object]:
     known = (frame, frame.f_code, frame.f_globals, frame.f_builtins, variables)
     unwanted = set(map(id, known))
     owner = steps if sys.version_info >= (3, 11) else frame
-    return [each for each in gc.get_referents(owner) if id(each) not in unwanted]
+    values = [each for each in gc.get_referents(owner) if id(each) not in unwanted]
+    if owner is frame:
+        return values
+    # The names come first, and perhaps the function. The code was written down, and what it closes
+    # over is a variable.
+    del values[:2]
+    if values and type(values[0]) is FunctionType and values[0].__code__ is frame.f_code:
+        del values[0]
+    return values
 
 
 # -- objects -----------------------------------------------------------------------------------------

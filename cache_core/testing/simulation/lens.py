@@ -19,6 +19,20 @@ class Moment(NamedTuple):
     seconds: float
 
 
+class Dated(NamedTuple):
+    """A name that tells also when it was given.
+
+    Args:
+        label: What else it says.
+        name: The name.
+        seconds: As for ``Moment``.
+    """
+
+    label: str
+    name: str
+    seconds: float
+
+
 class Unordered(NamedTuple):
     """A dict whose order nobody looks at."""
 

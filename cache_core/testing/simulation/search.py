@@ -74,6 +74,7 @@ class Search:
     Attributes:
         found: Property -> the first run that violates it.
         schedules, steps: Runs that came to an end, and steps that were not only repeated.
+        longest: Steps of the longest run.
         bound: The limit that ended the search, else empty.
     """
 
@@ -88,7 +89,7 @@ class Search:
         audited: int = _AUDITED,
     ) -> None:
         self.found: dict[str, Schedule] = {}
-        self.schedules = self.steps = 0
+        self.schedules = self.steps = self.longest = 0
         self.bound = ""
         self._scenario = scenario
         self._limits = limits or Limits()
@@ -157,6 +158,7 @@ class Search:
         while node is not None:
             finding = run.take(node.choice)
             self.steps += 1
+            self.longest = max(self.longest, node.depth)
             if finding is not None:
                 self._note(finding, node)
                 return

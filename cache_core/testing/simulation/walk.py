@@ -56,13 +56,13 @@ def walk(
     Raises:
         Violation: A run went wrong. It is told in a short form, with the seed of the long one.
     """
-    began, taken, number = monotonic(), 0, 0
+    began, taken, longest, number = monotonic(), 0, 0, 0
     found: Schedule | None = None
     while number < runs and found is None and monotonic() - began < max_seconds:
         with running(scenario) as run:
             found, length = _walked(run, Random(seed + number), steps)  # noqa: S311 - no secret
         number += 1
-        taken += length
+        taken, longest = taken + length, max(longest, length)
     shown = None
     if found is not None:
         best = shrunk(scenario, found, fewer_actors=True)
@@ -74,6 +74,7 @@ def walk(
         properties=properties_of(scenario),
         schedules=number,
         steps=taken,
+        longest=longest,
         seconds=monotonic() - began,
         bound=f"{number:,} walks",
         violation=shown,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from cache_core.cache import Cache
 from cache_core.cached import CachedFunction
-from cache_core.layers.eviction import Group
+from cache_core.layers.memory import MemoryLayer
 from cache_core.policy.overrides import Overrides
-from cache_core.protocol.plan import Plan
+from cache_core.protocol.call import Call
+from cache_core.protocol.pace import Pace
+from cache_core.protocol.plan import Kept, Plan
 from cache_core.protocol.runtime import Runtime
 from cache_core.protocol.versions import VersionTable
 from cache_core.testing.clock import FakeClock
-from cache_core.testing.simulation.lens import Lens
-from cache_core.testing.simulation.world.declared import Declarations
+from cache_core.testing.simulation.lens import Lens, Unordered
+from cache_core.testing.simulation.world.declared import Declarations, Function
 from cache_core.testing.simulation.world.texts import Texts
 from cache_core.testing.store import FakeStore
 
@@ -20,28 +22,43 @@ def _constant(_: object) -> None:
     """Never changes, so nothing of it is looked at but which object it is."""
 
 
+# Of a runtime: what it was made with.
+_CONSTANTS = frozenset(
+    {
+        *("_default", "_targets", "current", "uncommitted", "snapshot_since", "ticks"),
+        *("memo_seconds", "memo_entries", "flight_seconds", "_feeding"),
+    }
+)
+
 LENS = Lens(
     ignored={
-        # Figures for people.
-        Group: frozenset({"evictions", "expired", "rejected"}),
-        FakeStore: frozenset({"log", "_nonces", "_epochs"}),  # The last two are supplies of names.
+        # What it was made with, and supplies of names.
+        FakeStore: frozenset({"log", "_does", "_listeners", "_nonces", "_epochs"}),
         VersionTable: frozenset({"_count"}),
         # Figures, and what never changes in the life of the object.
         Runtime: frozenset(
-            {"invalidations", "_tallies", "hooks", "settings", "_wire_for", "token"}
+            {"invalidations", "_tallies", "hooks", "settings", "_wire_for", "token"} | _CONSTANTS
         ),
+        # What follows from the key, and from the plan, of which a run has one for each function.
+        Call: frozenset({"target", "args", "kwargs", "plan", "identity", "storage", "things"}),
+        Kept: frozenset({"plan", "identity", "key", "queue", "weight", "before", "after"}),
         Plan: frozenset({"tally", "effective", "local", "remote", "wire", "use_case"}),
         Overrides: frozenset({"_subscribers"}),
         # Moments count by their distance from it.
         FakeClock: frozenset({"now"}),
     },
     unordered={
-        FakeStore: frozenset({"versions", "entries"}),
+        FakeStore: frozenset({"versions", "entries", "locks"}),
     },
     views={
         Cache: _constant,  # A declaration; what changes is in the runtime.
         CachedFunction: lambda function: function.use_case.name,
         Declarations: _constant,
+        Function: _constant,
+        # No more than so much of what was measured is ever asked for.
+        Pace: lambda pace: (pace.is_slow, pace.lock_seconds),
+        # No scenario fills a layer, so it does not matter what would be dropped first.
+        MemoryLayer: lambda layer: Unordered(layer.entries),
         Texts: _constant,  # It says what other objects mean.
     },
 )

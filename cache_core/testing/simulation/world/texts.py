@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from cache_core.testing.simulation.lens import Moment, Name
+from cache_core.protocol.operations import Store
+from cache_core.testing.simulation.lens import Dated, Moment, Name
 from cache_core.wire.entry import digest_of
 
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
-    from cache_core.protocol.operations import Operation, Store
+    from cache_core.protocol.operations import Operation
 
 _VERSION = re.compile(r"([0-9a-f]{16})?(n|!n?)(\d+)\.(\d+)(?:\|(.*))?", re.ASCII)
 _MARK = re.compile(r"([\w-]+)@(\d+)", re.ASCII)
-_TOKEN = re.compile(r"t\d+", re.ASCII)
+_TOKEN = re.compile(r"process\d+t\d+", re.ASCII)
 
 
 class Texts:
@@ -28,8 +29,6 @@ class Texts:
 
         A digest stands for the versions that it was made from, and so does an entry.
         """
-        from cache_core.protocol.operations import Store
-
         if call.stamp:
             self._bytes[digest_of(call.things, call.stamp)] = (call.things, call.stamp)
         if isinstance(operation, Store):
@@ -41,18 +40,14 @@ class Texts:
             return self._bytes[text]
         version = _VERSION.fullmatch(text)
         if version is None:
-            return Name(text) if _TOKEN.fullmatch(text) else None
+            return _token(text) if _TOKEN.fullmatch(text) else None
         epoch, kind, birth, nonce, marks = version.groups()
-        return (
-            *(epoch, kind, Moment(int(birth) / 1000), Name(nonce)),
-            *[
-                (self._mark(token), Moment(int(ms) / 1000))
-                for token, ms in _MARK.findall(marks or "")
-            ],
-        )
-
-    def _mark(self, token: str) -> object:
-        return Name(token) if _TOKEN.fullmatch(token) else token
+        given = Dated(f"{epoch or ''}{kind}", nonce, int(birth) / 1000)
+        if marks is None:
+            return given
+        found = _MARK.findall(marks)
+        ends = [(_token(token), Moment(int(deadline) / 1000)) for token, deadline in found]
+        return (given, *ends)
 
     def _learn_entry(self, call: Call, operation: Store) -> None:
         wire = call.plan.wire
@@ -63,3 +58,8 @@ class Texts:
             *(found.key, wire.decode(found), found.digest, found.extras),
             *(Moment(found.created_ms / 1000), found.soft_ms, found.hard_ms, found.load_us),
         )
+
+
+def _token(text: str) -> object:
+    """A writer's token is a name; the one that all quarantines share is not."""
+    return Name(text) if _TOKEN.fullmatch(text) else text

@@ -1,0 +1,29 @@
+"""Everything that is explored, subject by subject."""
+
+from __future__ import annotations
+
+from cache_core.testing.simulation.scenarios import (
+    composing,
+    feeding,
+    filling,
+    locking,
+    marks,
+    outbox,
+    pinning,
+    requests,
+    snapshots,
+    stores,
+)
+
+SUBJECTS = (
+    filling.SUBJECT,
+    requests.SUBJECT,
+    snapshots.SUBJECT,
+    marks.SUBJECT,
+    outbox.SUBJECT,
+    stores.SUBJECT,
+    feeding.SUBJECT,
+    pinning.SUBJECT,
+    locking.SUBJECT,
+    composing.SUBJECT,
+)
