@@ -69,11 +69,11 @@ def a_session_under_marks(world: CacheWorld) -> None:
 
 
 @scenario(policy=STRICT)
-def a_slow_transaction(world: CacheWorld) -> None:
+def a_slow_transaction(world: CacheWorld, *, requests: int = 2, warm: bool = True) -> None:
     """It marks at its first write, takes as long as a mark lives, and marks again before COMMIT."""
-    here, there = world.process(), world.process()
+    here, there = world.process(warm=warm), world.process()
     slow = there.transaction(reads=0, slow=True)
-    world.start(slow, faults.time(world, FIVE_SECONDS), here.requests(2))
+    world.start(slow, faults.time(world, FIVE_SECONDS), here.requests(requests))
 
 
 @scenario(policy=STRICT, slow_answers=True)
