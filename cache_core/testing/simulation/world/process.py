@@ -256,12 +256,13 @@ class CacheProcess(Process):
 
     def _commit(self, who: str) -> Turns:
         """The COMMIT of a write whose marks have just been seen to; it is over before they end."""
-        until = self.world.clock.now + self.runtime.settings.mark_seconds * MARGIN
-        self.world.not_after[who] = until
+        if self.runtime.writers_mark:
+            until = self.world.clock.now + self.runtime.settings.mark_seconds * MARGIN
+            self.world.not_after[who] = until
         try:
             yield "commits"
         finally:
-            del self.world.not_after[who]
+            self.world.not_after.pop(who, None)
 
     def _read_beside(self, who: str, scope: Scope, written: list[Values]) -> Turns:
         task = Task(self, scope)
