@@ -371,15 +371,18 @@ class Forwarder:
             return
         with suppress(OSError):
             far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._pairs.append((near, far))
-        for one, other in ((near, far), (far, near)):
-            threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+        pair = (near, far)
+        self._pairs.append(pair)
+        for ends in (pair, pair[::-1]):
+            threading.Thread(target=self._pump, args=(*ends, pair), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, pair: object) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 self._flows.wait()
                 target.sendall(data)
+        if pair not in self._pairs:
+            return  # cut: a goodbye of ours could come before the reset
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -140,12 +140,11 @@ def test_a_forwarder_resets_connections(private_redis):
     """After cut() both ends get an error, and new connections go on."""
     server = private_redis()
     with Forwarder(server) as address:
-        connection = socket.create_connection((address.host, address.port), timeout=5)
-        assert asked(connection, b"PING\r\n") == b"+PONG\r\n"
-        address.cut()
-        with pytest.raises(ConnectionResetError):
-            connection.recv(16)
-        connection.close()
+        with socket.create_connection((address.host, address.port), timeout=5) as connection:
+            assert asked(connection, b"PING\r\n") == b"+PONG\r\n"
+            address.cut()
+            with pytest.raises(ConnectionResetError):
+                connection.recv(16)
         with socket.create_connection((address.host, address.port), timeout=5) as again:
             assert asked(again, b"PING\r\n") == b"+PONG\r\n"
 

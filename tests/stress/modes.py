@@ -111,6 +111,8 @@ class Mode:
 
     def _cache(self, name, address):
         return Cache(
+            # However long a request takes on a busy machine, its memory counts to its end.
+            request_memo_seconds=60,
             namespace=name,
             redis={"url": address, **BUSY},
             secrets=(SECRET,),
