@@ -9,10 +9,10 @@ BENCH_SETUP := $(BENCH)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-flask test lint types bench stress prove docs-check clean
+.PHONY: help setup demo demo-flask test lint types bench bench-faults stress prove docs-check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(SETUP)  ## make .venv with all extras and tools (PYTHON=... chooses the interpreter)
 
@@ -28,6 +28,7 @@ demo-flask: $(SETUP)  ## the same with Flask
 
 test: $(SETUP)  ## all tests with branch coverage (ARGS are given to pytest)
 	@tests/tools/redis.sh
+	@tests/tools/memcached.sh
 	$(RUN) -m pytest --cov $(ARGS)
 
 lint: $(SETUP)  ## ruff, formatting, import contracts
@@ -41,6 +42,9 @@ types: $(SETUP)  ## mypy over packages and typing tests, pyright over the typing
 
 bench: $(BENCH_SETUP)  ## measure against other caching packages (ARGS choose what)
 	@$(BENCH)/bin/python -m tests.benchmarks $(ARGS)
+
+bench-faults: $(BENCH_SETUP)  ## what each package makes of a Redis that fails (six minutes; ARGS=--quick)
+	@$(BENCH)/bin/python -m tests.benchmarks --only faults $(ARGS)
 
 # The peers live in an environment of their own: what they pin must not decide what is tested.
 $(BENCH_SETUP): $(SETUP) tests/benchmarks/requirements.txt

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from cache_core.ahead import ahead, name_dependencies
 from cache_core.blocks import EnabledBlock, ScopeBlock
-from cache_core.build import build_runtime
-from cache_core.cached import Cached, CachedFunction
+from cache_core.build import build_runtime, check_encryption
+from cache_core.cached import CachedFunction
 from cache_core.clock import Clock, SystemClock
+from cache_core.declared import Cached
 from cache_core.errors import DeclarationError
+from cache_core.hottest import HotKey
 from cache_core.invalidating import Invalidating
 from cache_core.keys.binding import Binding
 from cache_core.keys.dependencies import (
@@ -31,11 +33,15 @@ from cache_core.keys.dependencies import (
 from cache_core.keys.tenancy import TenantId
 from cache_core.keys.usecase import Registry, UseCase
 from cache_core.keys.version import check_version
+from cache_core.load_context import LoadContext
 from cache_core.observe.stats import report
 from cache_core.policy.policy import Effective, Policy
+from cache_core.protocol.background import Around, AsyncAround, Surroundings
 from cache_core.protocol.drivers import arun, run
+from cache_core.protocol.failed import ErrorsOrOne, errors_of
+from cache_core.protocol.found import Found
 from cache_core.protocol.operations import Ask, Steps
-from cache_core.protocol.scope import Current, Scope
+from cache_core.protocol.scope import AnyScope, Current, Scope
 from cache_core.protocol.transactions import Transactions
 from cache_core.settings import Settings
 
@@ -73,6 +79,7 @@ class Cache(Invalidating):
         self._runtime: Runtime | None = None
         self._building = threading.RLock()
         self._transactions = Transactions()
+        self._surroundings = Surroundings()
         self._current = Current()
         if settings:
             self.runtime  # noqa: B018 - put together now, so that what does not fit fails here
@@ -121,6 +128,7 @@ class Cache(Invalidating):
             clock=self.clock,
             transactions=self._transactions,
             current=self._current,
+            surroundings=self._surroundings,
             targets=self._functions.values,
         )
 
@@ -141,6 +149,18 @@ class Cache(Invalidating):
                 (REPEATABLE READ and above); None while each statement sees the newest.
         """
         self._transactions.watch(uncommitted, snapshot_since)
+
+    def around_background(self, around: Around, aaround: AsyncAround) -> None:
+        """Tells the cache what loads need that go on beside their callers.
+
+        For adapters.
+
+        Args:
+            around: Calls what it is given, in the surroundings that loaders need in a thread of
+                their own, and cleans up.
+            aaround: Awaits what it is given; the same for a task.
+        """
+        self._surroundings.around, self._surroundings.aaround = around, aaround
 
     # -- declaring -------------------------------------------------------------------------------
 
@@ -163,6 +183,8 @@ class Cache(Invalidating):
         version: Callable[..., Any] | None = None,
         policy: Policy | None = None,
         codec: CodecChoice | None = None,
+        schema: str | None = "auto",
+        cache_errors: ErrorsOrOne = (),
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """Declares a function (sync or async) as a use case of this cache.
 
@@ -192,6 +214,12 @@ class Cache(Invalidating):
                 result does; a coroutine function only where the function is one.
             policy: More than ttl and ramp; not together with them.
             codec: What turns values into bytes; a name or a ``Codec``. None: the cache's setting.
+            schema: What entries in Redis are kept apart by while old and new code run side by side.
+                "auto" is the shape of the return annotation; any other text is yours to change
+                when old values no longer fit; None keeps nothing apart.
+            cache_errors: Classes of errors that are answers of the function, as ``DoesNotExist``
+                is: they are kept as values are (see ``negative_ttl`` of ``Policy``), and raised
+                again from the cache.
 
         Returns:
             A decorator. The decorated function keeps its signature and has the handles of
@@ -199,17 +227,22 @@ class Cache(Invalidating):
 
         Raises:
             DeclarationError: The arguments do not fit the function, or the use case exists already.
-            ConfigurationError: The policy is wrong.
+            ConfigurationError: The policy is wrong, or wants encryption that cannot be had.
         """
         if policy is not None and not (ttl is None and ramp is None):
             raise DeclarationError(
                 "cached() was given policy= together with ttl= or ramp=; put them all into policy="
             )
         declared = policy or Policy(ttl=ttl, ramp=ramp)
+        answers = errors_of(cache_errors)
 
         def decorate(function: Callable[P, R]) -> Cached[P, R]:
             made = UseCase.of(
-                function, name=use_case, key_type=key_type, tracked=track_for_invalidation
+                function,
+                name=use_case,
+                key_type=key_type,
+                tracked=track_for_invalidation,
+                schema=schema,
             )
             binding = Binding(
                 function,
@@ -236,7 +269,10 @@ class Cache(Invalidating):
                 declared=declared,
                 codec=codec,
                 version=version,
+                cache_errors=answers,
             )
+            if self._runtime is not None:
+                check_encryption(self._runtime.settings, [own])
             self._registry.add(made)
             self._functions[made.name] = own
             wrapper: Cached[P, R] = own.wrapper(self._current.active)
@@ -279,6 +315,10 @@ class Cache(Invalidating):
     def is_enabled(self) -> bool:
         """Whether caching is on for the running code."""
         return self._current.active.get() is not None
+
+    def current_scope(self) -> AnyScope | None:
+        """The scope of the running code while caching is on for it, else None."""
+        return self._current.active.get()
 
     def distrust_scope(self) -> None:
         """For adapters: the running code has just written in a transaction that is still open."""
@@ -324,6 +364,11 @@ class Cache(Invalidating):
         if loading is not None:
             name_dependencies(loading.found, entities, tags)
 
+    def loading(self) -> LoadContext:
+        """What a loader can learn of its load and say about its value; called inside of a loader."""
+        loading = self._current.loading()
+        return LoadContext(Found() if loading is None else loading.found)
+
     # -- policies and figures --------------------------------------------------------------------
 
     def override(self, use_case: str, policy: Policy | None) -> None:
@@ -353,6 +398,18 @@ class Cache(Invalidating):
     def stats(self) -> dict[str, Any]:
         """What happened in this process since it started, as plain data."""
         return report(self.runtime, self._functions.values())
+
+    def hot_keys(self, number: int = 10) -> list[HotKey]:
+        """The keys that this process reads most of late, the hottest first, from a sample of reads.
+
+        A key counts once for each request that reads it; with a push feed, or without a store, most
+        of these reads cost nothing and are left out. Keys tell ids: they are for people, not for
+        labels of metrics.
+
+        Args:
+            number: How many keys, 100 at most.
+        """
+        return self.runtime.hottest.report(number)
 
     # -- end -------------------------------------------------------------------------------------
 

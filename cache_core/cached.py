@@ -9,27 +9,25 @@ Everything else is decided in ``protocol.read``.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial, update_wrapper
 from inspect import iscoroutinefunction, ismethod
 from traceback import format_exception_only
 from typing import (
     TYPE_CHECKING,
     Any,
-    Concatenate,
     NamedTuple,
-    ParamSpec,
-    Protocol,
-    TypeVar,
-    overload,
 )
 
+from cache_core.answer import Answer
 from cache_core.errors import DeclarationError, UnkeyableValue
 from cache_core.events import Bypassed, Outcome, Reason
 from cache_core.keys.function import place
 from cache_core.keys.identity import Identities, Identity
 from cache_core.protocol.call import Call
 from cache_core.protocol.drivers import arun, run
+from cache_core.protocol.failed import Errors, given
 from cache_core.protocol.read import read
 from cache_core.protocol.scope import LoadingScope
 from cache_core.protocol.write import Delivery
@@ -44,88 +42,11 @@ if TYPE_CHECKING:
     from cache_core.protocol.scope import AnyScope, Holder
     from cache_core.wire.codecs import CodecChoice
 
-P = ParamSpec("P")
-Q = ParamSpec("Q")
-S = TypeVar("S")
-S_contra = TypeVar("S_contra", contravariant=True)
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-
-class _Method(Protocol[S_contra, P, R_co]):
-    """A cached function whose first parameter is an *S_contra*.
-
-    Told by ``uncached``: mypy compares callables exactly, and ``Cached`` itself only loosely.
-    """
-
-    @property
-    def uncached(self) -> Callable[Concatenate[S_contra, P], R_co]: ...
-
-
-class Cached(Protocol[P, R_co]):
-    """What ``cache.cached`` returns: the function as it was, with handles for its entries.
-
-    Attributes:
-        use_case: The use case that the function was registered as.
-    """
-
-    use_case: UseCase
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Returns what the function returns, from the cache where that is allowed."""
-        ...
-
-    def uncached(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Runs the function itself; the cache neither serves nor keeps anything."""
-        ...
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
-        """The key of the entry for these arguments; raises ``UnkeyableValue``."""
-        ...
-
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Delivery:
-        """Invalidates the one entry for these arguments, in every layer and process."""
-        ...
-
-    def ainvalidate(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Delivery]:
-        """As ``invalidate``, for asyncio."""
-        ...
-
-    def map(self, arguments: Iterable[Any], /, **common: Any) -> Sequence[R_co]:
-        """Calls the function for each of *arguments*, after one round trip for all of them.
-
-        Args:
-            arguments: A tuple of positional arguments for each call, or the only one.
-            common: Keyword arguments of every call.
-        """
-        ...
-
-    def amap(self, arguments: Iterable[Any], /, **common: Any) -> Awaitable[list[Any]]:
-        """As ``map``, for coroutine functions; what is not cached is loaded one after the other."""
-        ...
-
-    def get_many(self, ids: Iterable[Any], /, **common: Any) -> Mapping[Any, R_co]:
-        """Calls the function with each id as its first argument; returns the results by id."""
-        ...
-
-    def aget_many(self, ids: Iterable[Any], /, **common: Any) -> Awaitable[dict[Any, Any]]:
-        """As ``get_many``, for coroutine functions."""
-        ...
-
-    # As Python binds: a class method to its class, a method to its object, a static method to
-    # nothing. What is below @classmethod and @staticmethod is told by its first parameter.
-    @overload
-    def __get__(
-        self: _Method[type[S], Q, R], instance: S | None, owner: type[S], /
-    ) -> Callable[Q, R]: ...
-    @overload
-    def __get__(self, instance: None, owner: type, /) -> Cached[P, R_co]: ...
-    @overload
-    def __get__(
-        self: _Method[S, Q, R], instance: S, owner: type | None = None, /
-    ) -> Callable[Q, R]: ...
-    @overload
-    def __get__(self, instance: object, owner: type | None = None, /) -> Cached[P, R_co]: ...
+HANDLES = (
+    *("answer", "aanswer", "key", "invalidate", "ainvalidate"),
+    *("map", "amap", "get_many", "aget_many"),
+)
+"""What a decorated function has beside ``use_case``, ``uncached`` and ``cached_function``."""
 
 
 class CachedFunction:
@@ -139,6 +60,7 @@ class CachedFunction:
         declared: The decorator's tier of the policy.
         codec: What turns its values into bytes; None for the cache's own choice.
         version: Its version function; None for none.
+        cache_errors: The errors of the function that are kept as values are.
 
     Attributes:
         late: Value -> things that its entry depends on besides those of the call, in canonical
@@ -158,6 +80,7 @@ class CachedFunction:
         declared: Policy,
         codec: CodecChoice | None,
         version: Callable[..., Any] | None,
+        cache_errors: Errors = (),
     ) -> None:
         self.cache = cache
         self.use_case = use_case
@@ -165,6 +88,7 @@ class CachedFunction:
         self.declared = declared
         self.codec = codec
         self.version = version
+        self.cache_errors = cache_errors
         self.late = dependencies.late
         self.function = binding.function
         self.calls_while_off = 0
@@ -190,14 +114,44 @@ class CachedFunction:
     def read(self, scope: AnyScope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any) -> Any:
         """A call that the hot path could not answer."""
         call = self.call(scope, key, args, kwargs)
-        return run(call.runtime, read(call))
+        return given(run(call.runtime, read(call)))
 
     async def aread(
         self, scope: AnyScope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any
     ) -> Any:
         """As ``read``, for coroutine functions."""
         call = self.call(scope, key, args, kwargs)
-        return await arun(call.runtime, read(call))
+        return given(await arun(call.runtime, read(call)))
+
+    def answer(self, /, *args: Any, **kwargs: Any) -> Answer[Any]:
+        """As a call, and tells where the value came from and how old it is."""
+        call = self._begun(args, kwargs)
+        if call is None:
+            return Answer(self.function(*args, **kwargs), Outcome.BYPASS)
+        value = given(run(call.runtime, read(call)))
+        return Answer(value, *call.answered)
+
+    async def aanswer(self, /, *args: Any, **kwargs: Any) -> Answer[Any]:
+        """As ``answer``, for coroutine functions."""
+        call = self._begun(args, kwargs)
+        if call is None:
+            return Answer(await self.function(*args, **kwargs), Outcome.BYPASS)
+        value = given(await arun(call.runtime, read(call)))
+        return Answer(value, *call.answered)
+
+    def _begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """The call with these arguments; None where caching is off, or there can be no key."""
+        self._check_owner(args, kwargs)
+        scope = self.cache.current_scope()
+        if scope is None:
+            self.calls_while_off += 1
+            return None
+        try:
+            pending = self.pending(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - an adapter may raise anything
+            self.note_unkeyable(scope, error)
+            return None
+        return self.call(scope, pending.key, pending.args, pending.kwargs)
 
     def note_unkeyable(self, scope: AnyScope, error: Exception) -> None:
         """Counts and reports a call whose key could not be built; it runs uncached."""
@@ -236,7 +190,7 @@ class CachedFunction:
         wrapper.use_case = self.use_case
         wrapper.uncached = self.function
         wrapper.cached_function = self
-        for name in ("key", "invalidate", "ainvalidate", "map", "amap", "get_many", "aget_many"):
+        for name in HANDLES:
             setattr(wrapper, name, getattr(self, name))
         self._wrapper = wrapper
         return wrapper
@@ -249,7 +203,9 @@ class CachedFunction:
             UnkeyableValue: An argument has no stable text.
         """
         self._check_owner(args, kwargs)
-        return self.binding.key(self.binding.bind(*args, **kwargs))
+        key = self.binding.key(self.binding.bind(*args, **kwargs))
+        schema = self.use_case.schema
+        return key if schema is None else replace(key, schema=schema.tail)
 
     def pending(self, /, *args: Any, **kwargs: Any) -> PartialCall:
         """The call with these arguments, not made yet; raises as ``key`` does."""
@@ -345,7 +301,7 @@ def call_of(call: partial[Any]) -> PartialCall:
         wrapper, args = wrapper.__func__, (wrapper.__self__, *args)
     own: CachedFunction | None = getattr(wrapper, "cached_function", None)
     # Another decorator may have copied the attribute, and may call something else.
-    if own is None or getattr(wrapper, "__wrapped__", None) is not own.function:
+    if own is None or getattr(wrapper, "__wrapped__", None) is not own.binding.function:
         raise DeclarationError(
             f"{place(wrapper)} is not a cached function, so its calls cannot be looked up; give "
             "functools.partial() of what @cached returned, below any other decorator."
@@ -377,7 +333,7 @@ _TEMPLATE = """\
             if {p}entry is not None and {p}entry.checked is {p}scope.versions.token:
                 {p}plan = {p}entry.plan
                 {p}time = {p}now()
-                if {p}plan.fast and {p}entry.expires > {p}time and {p}scope.expires > {p}time:
+                if {p}plan.fast and {p}entry.sure_until > {p}time and {p}scope.expires > {p}time:
                     {p}entry.hot = True
                     {p}memo[{p}key] = {p}entry
                     {p}plan.tally.local_hits += 1

@@ -95,6 +95,7 @@ class Tally:
                 "local": self.local_hits,
                 "remote": self.remote_hits,
             },
+            "stale": self.by_reason(Outcome.STALE),
             "misses": self.by_reason(Outcome.MISS),
             "bypasses": self.by_reason(Outcome.BYPASS),
             "errors": self.by_reason(Outcome.ERROR),

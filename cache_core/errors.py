@@ -12,11 +12,16 @@
     ├── Unstorable              a value cannot be turned into bytes
     ├── Unreadable              bytes from a store are not an entry that we may use
     ├── RemoteError             the remote layer failed or did not answer in time
-    └── MarkFailed              a write could not be announced before its COMMIT (mode "strict")
+    │   └── BreakerOpen         it failed too often and is left alone for a while
+    ├── InvalidationFailed      the store did not acknowledge an invalidation, and you wish to know
+    ├── MarkFailed              a write could not be announced before its COMMIT (mode "strict")
+    ├── LoaderFailed            a loader said that it has no value
+    └── LoadTimeout             a loader took longer than its policy allows
 
-Configuration and declaration errors raise at start-up. ``UnkeyableValue`` to ``RemoteError`` are
+Configuration and declaration errors raise at start-up. ``UnkeyableValue`` to ``BreakerOpen`` are
 raised inside the library only: a cached call turns them into a counted miss or bypass and returns
-the loader's value. ``MarkFailed`` stops a write before it is committed.
+the loader's value. ``InvalidationFailed`` is raised where the setting ``on_invalidation_failure``
+asks for it. ``MarkFailed`` stops a write before it is committed, the last two end a call.
 """
 
 from __future__ import annotations
@@ -118,7 +123,51 @@ class Unreadable(CacheCoreError):
 
 
 class RemoteError(CacheCoreError):
-    """The remote layer failed, refused, or did not answer in time."""
+    """The remote layer failed, refused, or did not answer in time.
+
+    Args:
+        message: What happened, where, and what to do about it.
+        is_outage: Whether the next operations are likely to fail as well. False where the store is
+            well and only this one cannot be carried out, such as on a key of another type: the
+            circuit breaker does not count it.
+    """
+
+    def __init__(self, message: str = "", *, is_outage: bool = True) -> None:
+        super().__init__(message)
+        self.is_outage = is_outage
+
+
+class BreakerOpen(RemoteError):
+    """The remote layer failed too often and is left alone for a while; it was not asked.
+
+    Attributes:
+        retry_after: Seconds until it is tried again.
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("the circuit breaker is open", is_outage=False)
+        self.retry_after = retry_after
+
+
+class InvalidationFailed(CacheCoreError):
+    """The store did not acknowledge an invalidation; see the setting ``on_invalidation_failure``.
+
+    Attributes:
+        queued: Whether it waits in this process and is delivered when the store answers. If not,
+            it is yours to repeat.
+    """
+
+    def __init__(self, message: str, *, queued: bool) -> None:
+        super().__init__(message)
+        self.queued = queued
+
+
+class LoaderFailed(CacheCoreError):
+    """A loader said that it has no value, and there is no old one to serve."""
+
+
+class LoadTimeout(CacheCoreError, TimeoutError):
+    """A loader took longer than the ``hard_timeout`` of its policy."""
 
 
 class MarkFailed(CacheCoreError):

@@ -57,6 +57,8 @@ class Reason(str, Enum):
     OTHER_CODEC = "other_codec"
     OTHER_KEY = "other_key"
     BAD_SIGNATURE = "bad_signature"
+    DOWNGRADED = "downgraded"
+    OTHER_SEAL = "other_seal"
     TOO_LARGE = "too_large"
     UNLOADABLE = "unloadable"
 
@@ -65,7 +67,14 @@ class Reason(str, Enum):
     TOO_YOUNG = "too_young"
     TOO_MANY_DEPENDENCIES = "too_many_dependencies"
     UNKNOWN_DEPENDENCY = "unknown_dependency"
+    OLD_DEPENDENCY = "old_dependency"
+    SKIPPED = "skipped"
     UNSTORABLE = "unstorable"
+
+    # An old value is served.
+    LOAD_FAILED = "load_failed"
+    LOAD_SLOW = "load_slow"
+    LOAD_PUT_OFF = "load_put_off"
 
     # Something failed.
     REMOTE_ERROR = "remote_error"
@@ -107,6 +116,25 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedOld:
+    """A call got a value that is out of date, because its loader failed or was slow.
+
+    Args:
+        use_case: Whose.
+        layer: Where the value was.
+        reason: Why nothing newer was served.
+        age: Seconds since it was loaded.
+        invalidated: Whether it was invalidated, and is not only beyond its TTL.
+    """
+
+    use_case: str
+    layer: Layer
+    reason: Reason
+    age: float
+    invalidated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A loader ran and returned after *seconds*."""
 
@@ -144,8 +172,26 @@ class LayerFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """A layer failed too often: it is left alone, and tried again after *seconds* at first."""
+
+    layer: Layer
+    seconds: float
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed:
+    """A layer answers again after *seconds*, in which it was spared *refused* operations."""
+
+    layer: Layer
+    seconds: float
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
 class Invalidated:
-    """Versions were replaced. *delivered* is False when that is still waiting for the store."""
+    """Versions were replaced. *delivered* is False when the store has not acknowledged it yet."""
 
     things: tuple[str, ...]
     delivered: bool
@@ -169,10 +215,13 @@ Event = Union[
     Bypassed,
     Missed,
     Hit,
+    ServedOld,
     Loaded,
     LoadFailed,
     NotStored,
     LayerFailed,
+    BreakerOpened,
+    BreakerClosed,
     Invalidated,
     PolicyChanged,
     SharedValueChanged,

@@ -180,6 +180,16 @@ def percent(value: object) -> float:
     return _within(_number(value), 0, 100, "a percentage from 0 to 100")
 
 
+def early_refresh(value: object) -> float | str:
+    """0 for never, "auto", or a percentage of the TTL below 100, also as text."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in ("auto", "off") or value is False:
+        return "auto" if word == "auto" else 0.0
+    expected = "'auto', 'off' or a percentage of the TTL from 0 to 99"
+    number = value.strip().removesuffix("%") if isinstance(value, str) else value
+    return _within(_number(number), 0, 99, expected)
+
+
 def duration(low: float = 0.0, high: float = YEARS_10) -> Coerce[float]:
     """Seconds from *low* to *high*: a number, a ``timedelta``, or text like "300" or "1h30m"."""
     bounds = f"seconds from {low:g} to {_long(high)}"

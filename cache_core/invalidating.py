@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cache_core.errors import DeclarationError, did_you_mean
+from cache_core.errors import DeclarationError, InvalidationFailed, did_you_mean
 from cache_core.keys.key import (
     ROOT,
     Key,
@@ -29,6 +29,7 @@ from cache_core.writing import Writing
 if TYPE_CHECKING:
     from cache_core.cached import CachedFunction
     from cache_core.clock import Clock
+    from cache_core.protocol.operations import Steps
     from cache_core.protocol.runtime import Runtime
     from cache_core.protocol.scope import Current, Scope
 
@@ -39,8 +40,8 @@ class Invalidating:
     Each method takes ``buffer_ms``: for this many milliseconds from now readers go past the cache
     for what was invalidated. It is for sources that lag behind a write, such as replicas. Each
     returns ``Delivery.OK`` when no request that begins later can get an older value, or
-    ``Delivery.QUEUED`` when the store did not acknowledge. Those with an ``a`` in front are for
-    asyncio.
+    ``Delivery.QUEUED`` when the store did not acknowledge; the setting ``on_invalidation_failure``
+    may have it raise ``InvalidationFailed`` instead. Those with an ``a`` in front are for asyncio.
     """
 
     clock: Clock
@@ -87,6 +88,23 @@ class Invalidating:
     ) -> Delivery:
         """As ``invalidate_many``, for asyncio."""
         return await self._ainvalidate(entity_things(entities), buffer_ms)
+
+    def after_commit(
+        self, entities: Iterable[tuple[str, object]], key_types: Iterable[str] = ()
+    ) -> Delivery:
+        """Invalidates what a transaction has changed, in one round trip; for adapters.
+
+        Nobody can repeat what a hook after a COMMIT failed to do. So what the store does not
+        acknowledge waits in this process, whatever ``on_invalidation_failure`` says.
+
+        Args:
+            entities: Pairs of key type and id.
+            key_types: Types of which any entity may have changed.
+        """
+        runtime = self.runtime
+        things = [*entity_things(entities)]
+        things += [thing for key_type in key_types for thing in _of_type(key_type)]
+        return run(runtime, self._steps(runtime, [*dict.fromkeys(things)], 0, keep=True))
 
     def invalidate_type(self, key_type: str, *, buffer_ms: int = 0) -> Delivery:
         """Invalidates every entry of every entity of a type, as after a write of unknown extent.
@@ -186,14 +204,27 @@ class Invalidating:
     # -- behind them -----------------------------------------------------------------------------
 
     def _invalidate(self, things: Sequence[str], buffer_ms: int) -> Delivery:
-        runtime, now = self.runtime, self.clock.monotonic()
-        scope = self._scope_on(runtime)
-        return run(runtime, invalidate(runtime, scope, things, now, quarantine_ms=buffer_ms))
+        runtime = self.runtime
+        keep = runtime.settings.on_invalidation_failure != "raise"
+        return _judged(runtime, run(runtime, self._steps(runtime, things, buffer_ms, keep=keep)))
 
     async def _ainvalidate(self, things: Sequence[str], buffer_ms: int) -> Delivery:
-        runtime, now = self.runtime, self.clock.monotonic()
-        scope = self._scope_on(runtime)
-        return await arun(runtime, invalidate(runtime, scope, things, now, quarantine_ms=buffer_ms))
+        runtime = self.runtime
+        keep = runtime.settings.on_invalidation_failure != "raise"
+        steps = self._steps(runtime, things, buffer_ms, keep=keep)
+        return _judged(runtime, await arun(runtime, steps))
+
+    def _steps(
+        self, runtime: Runtime, things: Sequence[str], buffer_ms: int, *, keep: bool
+    ) -> Steps[Delivery]:
+        return invalidate(
+            runtime,
+            self._scope_on(runtime),
+            things,
+            self.clock.monotonic(),
+            quarantine_ms=buffer_ms,
+            keep=keep,
+        )
 
     def _scope_on(self, runtime: Runtime) -> Scope | None:
         """The innermost scope that goes by the versions of *runtime*."""
@@ -245,3 +276,22 @@ class Invalidating:
 
 def _of_type(key_type: str) -> list[str]:
     return [type_thing(key_type), any_thing(key_type)]
+
+
+def _judged(runtime: Runtime, delivery: Delivery) -> Delivery:
+    """*delivery*, where the settings do not ask for an error in its place.
+
+    Raises:
+        InvalidationFailed: The store did not acknowledge.
+    """
+    wish = runtime.settings.on_invalidation_failure
+    if delivery is Delivery.OK or wish == "queue":
+        return delivery
+    follows = (
+        "it waits in this process and is delivered when the store answers"
+        if wish == "both"
+        else "repeat it, or set on_invalidation_failure to 'queue' or 'both'"
+    )
+    raise InvalidationFailed(
+        f"The store did not acknowledge an invalidation; {follows}.", queued=wish == "both"
+    )

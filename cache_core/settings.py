@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cache_core.events import Hook
 
 OnMarkFailure = Literal["fail", "outbox", "proceed"]
+OnInvalidationFailure = Literal["queue", "raise", "both"]
 MINIMUM_SECRET = 16
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOUR = 3_600.0
@@ -46,12 +47,15 @@ class Settings:
     there is called without arguments. Numbers and switches may be text.
 
     Args:
-        namespace: First part of every key in Redis. 1 to 64 of the characters A-Z a-z 0-9 _ . -;
+        namespace: First part of every key in the store. 1 to 64 of the characters A-Z a-z 0-9 _ . -;
             nothing else, because keys give a meaning to the others.
         enabled: False leaves every call of this cache uncached.
         redis: Where the remote layer is: a URL, a mapping of options, a client or a factory of
             clients. None for none. Kept as it is; the remote layer checks it.
-        remote: A remote layer of another kind, in place of ``redis``: an object with the methods of
+        memcached: Servers of memcached as the remote layer, in place of ``redis``: text such as
+            "10.0.0.1:11211,10.0.0.2:11211", a list, or a mapping of options. None for none. Kept as
+            it is; the remote layer checks it.
+        remote: A remote layer of another kind, in place of both: an object with the methods of
             ``cache_core.layers.base.RemoteLayer``, or the dotted path of one.
         local_max_entries: The most entries in this process's memory.
         local_max_bytes: The most bytes of them, also as text like "64MiB".
@@ -70,6 +74,9 @@ class Settings:
         detect_mutation: Development mode: warn when a caller changes a value that is shared.
         hooks: Called with each event; see ``cache_core.events.Hooks``.
         flight_seconds: How long a call waits for another one that is loading the same, in seconds.
+        background_workers: The most loads that go on beside their callers at a time (see
+            ``soft_timeout``, ``hard_timeout`` and ``early_refresh`` of ``Policy``). With 0 every
+            load runs in its caller's thread, without such limits.
         consistency: How current every use case is that does not say otherwise; see ``Policy``.
         pulse_seconds: How often it is looked whether the store takes writes, in seconds; 0 never.
         feed_lease_seconds: How far a push feed may be behind before it is not believed, in seconds;
@@ -79,6 +86,12 @@ class Settings:
             four leases of the feed where that is longer, as a writer waits for one before COMMIT.
         on_mark_failure: What happens when the store does not take a mark: "fail" raises before
             COMMIT, "outbox" does so unless an outbox row secures the write, "proceed" commits.
+        on_invalidation_failure: What the methods of ``Cache`` that invalidate do when the store does
+            not acknowledge. "queue" returns ``Delivery.QUEUED``; the invalidation waits in this
+            process and is delivered when the store answers. "raise" raises ``InvalidationFailed``;
+            nothing waits, so the caller has to repeat it. "both" raises, and it waits as well.
+        breaker_seconds: How long the remote layer is left alone at first after it has failed too
+            often, in seconds; each failed try doubles it, up to ten times as long. 0 never does.
         repeat_invalidations_after: Seconds after which an invalidation is sent a second time, in
             case a store that was being replaced lost the first one; 0 never.
         path: Where these settings stand; messages begin with it.
@@ -90,6 +103,7 @@ class Settings:
     namespace: str = "app"
     enabled: bool = True
     redis: Any = None
+    memcached: Any = None
     remote: RemoteLayer | None = None
     local_max_entries: int = 10_000
     local_max_bytes: int = 64 << 20
@@ -105,12 +119,15 @@ class Settings:
     detect_mutation: bool = False
     hooks: tuple[Hook, ...] = ()
     flight_seconds: float = 30.0
+    background_workers: int = 4
     consistency: Consistency = "request"
     pulse_seconds: float = 1.0
     feed_lease_seconds: float = 0.25
     feed_max_things: int = 200_000
     mark_seconds: float = 5.0
     on_mark_failure: OnMarkFailure = "outbox"
+    on_invalidation_failure: OnInvalidationFailure = "queue"
+    breaker_seconds: float = 1.0
     repeat_invalidations_after: float = 0.0
     path: str = field(default="Cache", compare=False)
 
@@ -169,11 +186,15 @@ class Settings:
         shown = {f.name: repr(getattr(self, f.name)) for f in fields(self)}
         shown["secrets"] = f"<{len(self.secrets)} hidden>"
         shown["redis"] = _masked(self.redis)
+        shown["memcached"] = _masked(self.memcached)
         shown["remote"] = _masked(self.remote)
         return f"Settings({', '.join(f'{name}={text}' for name, text in shown.items())})"
 
 
 NAMES = tuple(f.name for f in fields(Settings) if f.name != "path")
+
+_STORES = ("redis", "memcached", "remote")
+"""The settings that name a store shared between processes; one at most is given."""
 
 _Reader = Callable[[object, str, Problems], Any]
 
@@ -181,11 +202,13 @@ _Reader = Callable[[object, str, Problems], Any]
 def _values(given: Given, problems: Problems) -> dict[str, Any]:
     values = {name: _READERS[name](v, path, problems) for name, (path, v) in given.items()}
     signable = "secrets" in given and values["secrets"] != ()
-    if values.get("remote") is not None and values.get("redis") is not None:
-        path, _ = given["remote"]
-        problems.add(path, "given beside redis", "one of the two", "Leave out one of them.")
-    if values.get("codec") == "pickle" and values.get("redis") is not None and not signable:
-        expected = "a secret beside it: decoding a pickle runs what others put into Redis"
+    stores = [name for name in _STORES if values.get(name) is not None]
+    for name in stores[1:]:
+        path, _ = given[name]
+        problems.add(path, f"given beside {stores[0]}", "one of the two", "Leave out one of them.")
+    if values.get("codec") == "pickle" and {"redis", "memcached"} & {*stores} and not signable:
+        store = "Redis" if "redis" in stores else "memcached"
+        expected = f"a secret beside it: decoding a pickle runs what others put into {store}"
         hint = "Set secrets, or choose the codec 'json' or 'msgspec'."
         problems.add(given["codec"][0], "'pickle' without a secret", expected, hint)
     return values
@@ -284,6 +307,7 @@ _READERS: Mapping[str, _Reader] = {
     "namespace": _plain(_namespace),
     "enabled": _plain(flag),
     "redis": _raw,
+    "memcached": _raw,
     "remote": _plain(_remote),
     "local_max_entries": _plain(whole()),
     "local_max_bytes": _plain(size),
@@ -298,6 +322,7 @@ _READERS: Mapping[str, _Reader] = {
     "request_memo_entries": _plain(whole()),
     "detect_mutation": _plain(flag),
     "hooks": _read_hooks,
+    "background_workers": _plain(whole(low=0)),
     "flight_seconds": _plain(duration(low=0.001, high=_HOUR)),
     "consistency": _plain(choice("request", "feed", "feed_wait", "strict", "ttl")),
     "pulse_seconds": _plain(duration(high=_HOUR)),
@@ -305,6 +330,8 @@ _READERS: Mapping[str, _Reader] = {
     "feed_max_things": _plain(whole()),
     "mark_seconds": _plain(duration(low=0.1, high=_HOUR)),
     "on_mark_failure": _plain(choice("fail", "outbox", "proceed")),
+    "on_invalidation_failure": _plain(choice("queue", "raise", "both")),
+    "breaker_seconds": _plain(duration(high=_HOUR)),
     "repeat_invalidations_after": _plain(duration(high=_HOUR)),
 }
 
@@ -343,13 +370,13 @@ def _upper(names: list[str]) -> list[str]:
     return [name.upper() for name in names]
 
 
-def _masked(redis: object) -> str:
-    """What the remote layer is set to, without any value: passwords hide in all of them."""
-    if redis is None:
+def _masked(store: object) -> str:
+    """What a remote layer is set to, without any value: passwords hide in all of them."""
+    if store is None:
         return "None"
-    if isinstance(redis, str):
-        scheme, separator, _ = redis.partition("://")
+    if isinstance(store, str):
+        scheme, separator, _ = store.partition("://")
         return f"'{scheme}://***'" if separator else "'***'"
-    if isinstance(redis, Mapping):
-        return f"<options {', '.join(sorted(map(str, redis)))}>"
-    return f"<{type(redis).__qualname__}>"
+    if isinstance(store, Mapping):
+        return f"<options {', '.join(sorted(map(str, store)))}>"
+    return f"<{type(store).__qualname__}>"

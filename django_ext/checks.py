@@ -60,14 +60,14 @@ def check_middleware(**_: object) -> list[CheckMessage]:
 def check_deployment(**_: object) -> list[CheckMessage]:
     """W002: several processes would not see each other's invalidations."""
     try:
-        redis = read_settings().redis
+        settings = read_settings()
     except ConfigurationError:
         return []  # E001 has said it
-    if redis is not None:
+    if any(store is not None for store in (settings.redis, settings.memcached, settings.remote)):
         return []
     return [
         checks.Warning(
-            f"{SETTING} names no Redis: every process caches for itself, and an invalidation in "
+            f"{SETTING} names no shared store: every process caches for itself, and an invalidation in "
             "one is not seen by the others.",
             hint=f"Set {SETTING}['REDIS'] to the URL of a Redis, unless there is one process only.",
             id="cache_core.W002",

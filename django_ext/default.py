@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.db import connections
+
 from cache_core.cache import Cache
 from django_ext.conf import WATCHED, read_settings
 from django_ext.transactions import Transactions
 
 if TYPE_CHECKING:
+    from cache_core.protocol.background import Task, Work
     from cache_core.protocol.runtime import Runtime
     from cache_core.protocol.scope import Scope
     from cache_core.settings import Settings
@@ -32,6 +36,7 @@ class DjangoCache(Cache):
         self._unread = self._settings
         self.transactions = Transactions(self)
         self.watch_transactions(self.transactions.uncommitted)
+        self.around_background(_with_own_connections, _with_own_thread)
 
     def _build(self, settings: Settings) -> Runtime:
         return super()._build(read_settings() if settings is self._unread else settings)
@@ -65,6 +70,31 @@ class DjangoCache(Cache):
     def stats(self) -> dict[str, Any]:
         """As ``Cache.stats``, with ``failed_invalidations``: those that an error prevented."""
         return {**super().stats(), "failed_invalidations": self.transactions.failures}
+
+
+def _with_own_connections(work: Work) -> object:
+    """A thread has database connections of its own, which nobody else would close."""
+    try:
+        return work()
+    finally:
+        connections.close_all()
+
+
+async def _with_own_thread(task: Task) -> None:
+    """As above, for the thread in which Django runs the sync code of a task.
+
+    It would be that of the request, which may be over before the task is.
+    """
+    context = ThreadSensitiveContext()
+    # Inside of the request's context it would not be entered.
+    SyncToAsync.thread_sensitive_context.set(context)
+    try:
+        await task
+    finally:
+        executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+        if executor is not None:
+            executor.submit(connections.close_all)
+            executor.shutdown(wait=False)
 
 
 cache = DjangoCache()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ class CacheScopeMiddleware:
         enabled = request.method in SAFE_METHODS and pinned != QUEUED
         with cache.scope(enabled, exact=pinned is not None) as scope, ExitStack() as exits:
             vars(request)[_EXITS] = exits
+            scope.afterwards = deque()
             yield scope
 
     def _enter_view(self, request: HttpRequest, view: object, *_: object) -> None:
@@ -83,6 +85,8 @@ def _finished(response: Any, request: HttpRequest, scope: Scope) -> Any:
     Files need no cache.
     """
     pin(response, scope, secure=request.is_secure())
+    # Where Django itself puts what is to be closed after the last byte of the body was sent.
+    getattr(response, "_resource_closers", []).append(scope.do_afterwards)
     if getattr(response, "streaming", False) and not isinstance(response, FileResponse):
         carry_on(response, cache, scope, enabled=cache.is_enabled)
     return response

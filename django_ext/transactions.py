@@ -148,10 +148,7 @@ class Transactions:
     def _invalidate(self, written: frozenset[Written]) -> None:
         unknown = {key_type for key_type, one in written if one is EVERY}
         known = [entity for entity in written if entity[0] not in unknown]
-        if known:
-            self._cache.invalidate_many(known)
-        for key_type in sorted(unknown):
-            self._cache.invalidate_type(key_type)
+        self._cache.after_commit(known, sorted(unknown))
 
     def _failed(self, written: frozenset[Written]) -> None:
         with self._lock:

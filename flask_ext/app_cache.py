@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import request
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from flask import Flask, Response
 
+    from cache_core.protocol.background import Task, Work
     from cache_core.protocol.runtime import Runtime
     from cache_core.protocol.scope import AnyScope, Scope
     from cache_core.settings import Settings
@@ -60,6 +63,7 @@ class AppCache(Cache):
         self._functions = declaration._functions  # noqa: SLF001
         self._transactions = declaration._transactions  # noqa: SLF001
         self._current = declaration._current  # noqa: SLF001
+        self.around_background(self._in_app_context, self._task_in_app_context)
 
     def __repr__(self) -> str:
         return f"<cache {self.declaration.name!r} of app {self.app.name!r}>"
@@ -118,8 +122,9 @@ class AppCache(Cache):
         enabled = safe and pinned != QUEUED
         with (
             self.declaration.working_for(None),
-            super().scope(enabled, exact=pinned is not None),
+            super().scope(enabled, exact=pinned is not None) as scope,
         ):
+            scope.afterwards = deque()
             yield
 
     def finish(self, response: Response) -> Response:
@@ -131,7 +136,22 @@ class AppCache(Cache):
         scope = self._current.scope.get()
         if scope is not None:
             pin(self.app, response, scope.real, secure=request.is_secure)
+            response.call_on_close(partial(self._answered, scope.real))
         return self.carry_on(response)
+
+    def _answered(self, scope: Scope) -> None:
+        """Does what a request has put off until its response was sent."""
+        if scope.afterwards:
+            self._in_app_context(scope.do_afterwards)
+
+    def _in_app_context(self, work: Work) -> object:
+        """Runs *work* where extensions find what they keep for each context, and clean it up."""
+        with self.app.app_context():
+            return work()
+
+    async def _task_in_app_context(self, task: Task) -> None:
+        with self.app.app_context():
+            await task
 
     def carry_on(self, response: Response, enabled: bool | None = None) -> Response:
         """Lets the body of a streamed *response* be made as the view is run.

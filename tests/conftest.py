@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers import RedisServer, RedisServers, require_server
+from tests.servers import MemcachedServer, RedisServer, RedisServers, Servers, require_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 # Only names the settings; folders with Django tests start Django in their own conftest.py.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
-REDIS_FIXTURES = {"redis_server", "private_redis"}
+SERVER_FIXTURES = {
+    "redis": {"redis_server", "private_redis"},
+    "memcached": {"memcached_server", "private_memcached"},
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test that uses a Redis of its own, so that ``-m 'not redis'`` leaves them out."""
+    """Marks every test that uses a server of ours, so that ``-m 'not redis'`` leaves them out."""
     for item in items:
-        if REDIS_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker("redis")
+        used = set(getattr(item, "fixturenames", ()))
+        for name, fixtures in SERVER_FIXTURES.items():
+            if fixtures & used:
+                item.add_marker(name)
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +43,22 @@ def private_redis() -> Iterator[RedisServers]:
     """Starts a Redis that one test may pause, kill and restart: ``private_redis(password=...)``."""
     require_server("redis")
     with RedisServers() as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def memcached_server() -> Iterator[MemcachedServer]:
+    """One memcached for the whole run. Share it: use a namespace of your own."""
+    require_server("memcached")
+    with MemcachedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def private_memcached() -> Iterator[Servers]:
+    """Starts a memcached that one test may pause, kill and restart."""
+    require_server("memcached")
+    with Servers(MemcachedServer) as make:
         yield make
 
 

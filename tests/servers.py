@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,11 @@ HOST = "127.0.0.1"
 DEADLINE = 15.0
 """Seconds that a server has to start answering; much more than it needs, for busy machines."""
 
-BINARIES = {"redis": ("redis-server", "valkey-server")}
-ADVICE = {"redis": "run tests/tools/redis.sh, or install the package redis-server"}
+BINARIES = {"redis": ("redis-server", "valkey-server"), "memcached": ("memcached",)}
+ADVICE = {
+    "redis": "run tests/tools/redis.sh, or install the package redis-server",
+    "memcached": "run tests/tools/memcached.sh, or install the package memcached",
+}
 
 
 class ServerError(RuntimeError):
@@ -62,12 +66,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class RedisServer:
-    """A redis-server process of our own: a free port, a temporary folder, nothing kept on disk.
+class Server:
+    """A server process of our own: a free port, a temporary folder, nothing kept on disk.
 
     Args:
-        password: The password of the default user; None asks for none.
-        args: More command line arguments, for example ``["--maxmemory", "1mb"]``.
+        args: More command line arguments.
 
     Attributes:
         host: Where it listens.
@@ -75,13 +78,13 @@ class RedisServer:
     """
 
     host = HOST
+    name: str
 
-    def __init__(self, *, password: str | None = None, args: Sequence[str] = ()) -> None:
-        self.password = password
+    def __init__(self, *, args: Sequence[str] = ()) -> None:
         self.port = 0
         self._args = tuple(args)
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="cache-core-redis-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"cache-core-{self.name}-"))
 
     def __enter__(self) -> Self:
         return self.start()
@@ -95,15 +98,8 @@ class RedisServer:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<RedisServer {self.host}:{self.port} {'up' if self.running else 'down'}>"
-
-    @property
-    def url(self) -> str:
-        """What a client connects to, with the password in it."""
-        from urllib.parse import quote
-
-        login = f":{quote(self.password, safe='')}@" if self.password else ""
-        return f"redis://{login}{self.host}:{self.port}/0"
+        state = "up" if self.running else "down"
+        return f"<{type(self).__name__} {self.host}:{self.port} {state}>"
 
     @property
     def running(self) -> bool:
@@ -161,6 +157,78 @@ class RedisServer:
         """Lets a paused process go on."""
         self._running().send_signal(signal.SIGCONT)
 
+    def close(self) -> None:
+        """Ends the process and removes its folder."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            raise ServerError(f"{self!r} is not running.")
+        return self._process
+
+    def _launch(self, port: int) -> None:
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [require_server(self.name), *self._settings(port), *self._args],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                # Ctrl-C in a terminal goes to the whole group; the fixture ends the server, not that.
+                start_new_session=True,
+            )
+        self._wait_until_ready(port)
+        self.port = port
+
+    def _settings(self, port: int) -> list[str]:
+        raise NotImplementedError
+
+    def _is_ready(self, port: int) -> bool:
+        """Whether it answers; may raise OSError or ServerError where it does not yet."""
+        raise NotImplementedError
+
+    def _wait_until_ready(self, port: int) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            if not self.running:
+                raise ServerError(f"{self.name} on port {port} ended at once:\n{self._log()}")
+            # OSError: not listening yet. ServerError: still loading.
+            with suppress(OSError, ServerError):
+                if self._is_ready(port):
+                    return
+            time.sleep(0.005)
+        self.kill()
+        raise ServerError(f"{self.name} on port {port} was not ready in {DEADLINE} s.")
+
+    def _log(self) -> str:
+        with suppress(OSError):
+            return (self._folder / "server.log").read_text()[-2000:]
+        return "(it wrote no log)"
+
+
+class RedisServer(Server):
+    """A redis-server process.
+
+    Args:
+        password: The password of the default user; None asks for none.
+        args: More command line arguments, for example ``["--maxmemory", "1mb"]``.
+    """
+
+    name = "redis"
+
+    def __init__(self, *, password: str | None = None, args: Sequence[str] = ()) -> None:
+        super().__init__(args=args)
+        self.password = password
+
+    @property
+    def url(self) -> str:
+        """What a client connects to, with the password in it."""
+        from urllib.parse import quote
+
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
+        return f"redis://{login}{self.host}:{self.port}/0"
+
     def flush(self) -> None:
         """Deletes every key of every database."""
         self.command("FLUSHALL")
@@ -178,7 +246,7 @@ class RedisServer:
         """Becomes a master of its own."""
         self.command("REPLICAOF", "NO", "ONE")
 
-    def command(self, *parts: str) -> str:
+    def command(self, *parts: str | bytes) -> str:
         """Sends one command on a connection of its own.
 
         Returns:
@@ -190,29 +258,6 @@ class RedisServer:
         """
         return _talk(self.port, self.password, parts)
 
-    def close(self) -> None:
-        """Ends the process and removes its folder."""
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            raise ServerError(f"{self!r} is not running.")
-        return self._process
-
-    def _launch(self, port: int) -> None:
-        self._process = subprocess.Popen(
-            [require_server("redis"), *self._settings(port)],
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C in a terminal goes to the whole group; the fixture ends the server, not that.
-            start_new_session=True,
-        )
-        self._wait_until_ready(port)
-        self.port = port
-
     def _settings(self, port: int) -> list[str]:
         log = self._folder / "server.log"
         settings = ["--port", str(port), "--bind", self.host, "--dir", str(self._folder)]
@@ -220,28 +265,70 @@ class RedisServer:
         settings += ["--repl-diskless-sync-delay", "0"]  # a new replica is served at once
         if self.password:
             settings += ["--requirepass", self.password]
-        return [*settings, *self._args]
+        return settings
 
-    def _wait_until_ready(self, port: int) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while time.monotonic() < deadline:
-            if not self.running:
-                raise ServerError(f"redis-server on port {port} ended at once:\n{self._log()}")
-            # OSError: not listening yet. ServerError: still loading.
-            with suppress(OSError, ServerError):
-                if _talk(port, self.password, ("PING",)) == "PONG":
-                    return
-            time.sleep(0.005)
-        self.kill()
-        raise ServerError(f"redis-server on port {port} was not ready in {DEADLINE} s.")
-
-    def _log(self) -> str:
-        with suppress(OSError):
-            return (self._folder / "server.log").read_text()[-2000:]
-        return "(it wrote no log)"
+    def _is_ready(self, port: int) -> bool:
+        return _talk(port, self.password, ("PING",)) == "PONG"
 
 
-def _talk(port: int, password: str | None, parts: Sequence[str]) -> str:
+class MemcachedServer(Server):
+    """A memcached process.
+
+    Args:
+        args: More command line arguments, for example ``FULL``.
+    """
+
+    name = "memcached"
+    FULL = ("-m", "2", "-M", "-f", "2")
+    """Arguments for a server with little memory that refuses to write when that is used up."""
+
+    @property
+    def address(self) -> str:
+        """What a client connects to."""
+        return f"{self.host}:{self.port}"
+
+    def command(self, text: str, data: bytes | None = None) -> str:
+        """Sends one command on a connection of its own; returns the first line of the reply."""
+        request = text.encode() + b"\r\n" + (b"" if data is None else data + b"\r\n")
+        return self._answer(self.port, request)
+
+    def stop(self) -> None:
+        """Ends the process. There is nothing to save, and asked politely it takes a second."""
+        if self.running:
+            self.kill()
+
+    def fill(self) -> None:
+        """Takes all the memory there is for small items; started with FULL, it refuses more then."""
+        with (
+            socket.create_connection((self.host, self.port), timeout=DEADLINE) as connection,
+            connection.makefile("rb") as replies,
+        ):
+            for size in (8, 80, 200, 500, 1_000):
+                batch, refused = 0, False
+                while not refused:
+                    batch += 1
+                    keys = [f"fill:{size}:{batch}:{number}" for number in range(1_000)]
+                    lines = [f"set {key} 0 0 {size}\r\n{'x' * size}\r\n" for key in keys]
+                    connection.sendall("".join(lines).encode())
+                    refused = {replies.readline() for _ in keys} != {b"STORED\r\n"}
+
+    def _settings(self, port: int) -> list[str]:
+        # A user must be named by root; others may only name themselves.
+        return ["-l", self.host, "-p", str(port), "-U", "0", "-u", getpass.getuser()]
+
+    def _is_ready(self, port: int) -> bool:
+        return self._answer(port, b"version\r\n").startswith("VERSION")
+
+    def _answer(self, port: int, request: bytes) -> str:
+        with (
+            socket.create_connection((self.host, port), timeout=5) as connection,
+            connection.makefile("rb") as replies,
+        ):
+            connection.sendall(request)
+            return replies.readline().decode("latin-1").rstrip("\r\n")
+
+
+def _talk(port: int, password: str | None, parts: Sequence[str | bytes]) -> str:
     with (
         socket.create_connection((HOST, port), timeout=5) as connection,
         connection.makefile("rb") as replies,
@@ -251,28 +338,33 @@ def _talk(port: int, password: str | None, parts: Sequence[str]) -> str:
         return _ask(connection, replies, parts)
 
 
-def _ask(connection: socket.socket, replies: BinaryIO, parts: Sequence[str]) -> str:
-    words = [part.encode() for part in parts]
+def _ask(connection: socket.socket, replies: BinaryIO, parts: Sequence[str | bytes]) -> str:
+    words = [part.encode() if isinstance(part, str) else part for part in parts]
     request = b"*%d\r\n" % len(words)
     request += b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
     connection.sendall(request)
     line = replies.readline().decode().rstrip("\r\n")
     if not line or line.startswith("-"):
-        raise ServerError(f"{parts[0]}: {line[1:] or 'the connection was closed'}")
+        raise ServerError(f"{words[0].decode()}: {line[1:] or 'the connection was closed'}")
     if line.startswith("$") and line != "$-1":
         return str(replies.read(int(line[1:])).decode())
     return line[1:]
 
 
-class RedisServers:
-    """Starts servers on demand and ends all of them on leaving its ``with`` block."""
+class Servers:
+    """Starts servers on demand and ends all of them on leaving its ``with`` block.
 
-    def __init__(self) -> None:
-        self._servers: list[RedisServer] = []
+    Args:
+        kind: Of the servers.
+    """
 
-    def __call__(self, *, password: str | None = None, args: Sequence[str] = ()) -> RedisServer:
-        """Starts one more server; see ``RedisServer`` for the arguments."""
-        server = RedisServer(password=password, args=args)
+    def __init__(self, kind: type[Server]) -> None:
+        self._kind = kind
+        self._servers: list[Server] = []
+
+    def __call__(self, **options: Any) -> Any:
+        """Starts one more server; see its class for the options."""
+        server = self._kind(**options)
         self._servers.append(server)
         return server.start()
 
@@ -287,6 +379,13 @@ class RedisServers:
     ) -> None:
         while self._servers:
             self._servers.pop().close()
+
+
+class RedisServers(Servers):
+    """Starts Redis servers."""
+
+    def __init__(self) -> None:
+        super().__init__(RedisServer)
 
 
 class Forwarder:
@@ -305,7 +404,7 @@ class Forwarder:
 
     host = HOST
 
-    def __init__(self, server: RedisServer) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._flows = threading.Event()
@@ -335,7 +434,7 @@ class Forwarder:
         """What a client connects to."""
         return f"redis://{self.host}:{self.port}/0"
 
-    def lead_to(self, server: RedisServer) -> None:
+    def lead_to(self, server: Server) -> None:
         """Connections that are made from now on lead to *server*; those that are there stay."""
         self._server = server
 

@@ -763,3 +763,21 @@ class TestCallsNotMadeYet:
             call_of(partial(get))
         with pytest.raises(UnkeyableValue, match="'id'"):
             call_of(partial(get, None))
+
+
+def test_hot_keys_are_those_read_most():
+    """Each request that reads a key counts, as far as a sample tells."""
+    cache = Cache(remote=FakeStore(FakeClock()), clock=FakeClock())
+
+    @cache.cached(key_type="row", id_arg="id", use_case="GetRow", ttl=300)
+    def get_row(id):
+        return id
+
+    for number in range(800):
+        with cache.enable():
+            get_row(1 if number % 4 else 2)
+    hottest = cache.hot_keys()
+    assert [hot.key for hot in hottest] == [
+        str(get_row.key(1).storage),
+        str(get_row.key(2).storage),
+    ]

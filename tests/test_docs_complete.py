@@ -17,8 +17,11 @@ import flask_ext
 from cache_core import Cache, Policy, Reason, Settings
 from cache_core.events import EVENTS
 from cache_core.fields import show
+from cache_core.layers.memcached import MemcachedOptions
 from cache_core.layers.redis.options import COERCE, RedisOptions
 from cache_core.testing import FakeClock, FakeStore
+from cache_core.testing.contract import Faults
+from cache_core.testing.contract.subject import Contract
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -94,7 +97,7 @@ def test_every_reason_is_documented():
 
 
 def _is_outcome(cell: str) -> bool:
-    return set(cell.split(", ")) <= {"miss", "bypass", "error"}
+    return set(cell.split(", ")) <= {"miss", "bypass", "error", "stale"}
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
@@ -155,6 +158,30 @@ def test_every_redis_option_is_documented():
     assert table["`max_connections`"] == str(RedisOptions.max_connections)
     place = f"`{RedisOptions.host}`, {RedisOptions.port}, {RedisOptions.db}"
     assert table["`host`, `port`, `db`"] == place
+
+
+def test_every_memcached_option_is_documented():
+    """The table of the memcached layer has each option, and quotes the defaults."""
+    table = {row[0].strip("`"): row[1] for row in rows("docs/memcached.md") if len(row) == 3}
+    options = {field.name: field.default for field in fields(MemcachedOptions)}
+    assert options.keys() == table.keys() - {"option", "---"}
+    for name in ("connect_timeout", "read_timeout", "write_timeout"):
+        assert table[name] == f"{options[name]} s"
+    assert table["max_connections"] == str(options["max_connections"])
+
+
+def test_what_a_layer_can_say_of_itself_is_documented():
+    """The table of the contract has each attribute with its default, and names each fault."""
+    table = {row[0].strip("`"): row[1] for row in rows("docs/testing.md") if len(row) == 3}
+    said = {
+        name: value for name, value in vars(Contract).items() if isinstance(value, (bool, int, str))
+    }
+    said = {name: value for name, value in said.items() if not name.startswith("__")}
+    assert {name: table[name].strip("`").replace('""', "") for name in said} == {
+        name: str(value) for name, value in said.items()
+    }
+    shown = {name for name in vars(Faults) if not name.startswith("_")}
+    assert nowhere(shown, page("docs/testing.md")) == []
 
 
 def test_every_extra_is_documented():

@@ -15,6 +15,7 @@ from cache_core.fields import (
     Refused,
     choice,
     duration,
+    early_refresh,
     flag,
     percent,
     show,
@@ -130,6 +131,31 @@ def test_a_percentage_outside_of_0_to_100_is_refused(value):
     """What gcache took silently (150, -5) is refused."""
     with pytest.raises(Refused):
         percent(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("auto", "auto"),
+        (" Auto ", "auto"),
+        ("off", 0.0),
+        (False, 0.0),
+        (0, 0.0),
+        (80, 80.0),
+        ("80 %", 80.0),
+        (99, 99.0),
+    ],
+)
+def test_an_early_refresh_is_a_word_or_a_percentage(value, found):
+    """From when on, in percent of the TTL, or by chance."""
+    assert early_refresh(value) == found
+
+
+@pytest.mark.parametrize("value", [True, 99.1, -1, "always", "", None, float("nan"), "100%"])
+def test_other_early_refreshes_are_refused(value):
+    """What begins with the life of an entry would load all the time."""
+    with pytest.raises(Refused):
+        early_refresh(value)
 
 
 def test_minus_zero_is_zero():

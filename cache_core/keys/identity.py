@@ -63,6 +63,7 @@ class Identities:
         "_entity",
         "_heads",
         "_same_for_all",
+        "_schema",
         "_slots",
         "_tail",
         "_tracked",
@@ -72,6 +73,7 @@ class Identities:
         thing = use_case_thing(use_case.name)
         self._binding = binding
         self._dependencies = dependencies
+        self._schema = use_case.schema
         self._slots = f"{thing}/s:"
         self._tail = f"#{name_text(use_case.name)}"
         self._heads = tuple([f"{name_text(name)}=" for name in binding.arg_names])
@@ -131,7 +133,12 @@ class Identities:
             things = (*self._declared, slot, thing)
         else:
             things = (*self._declared, slot)
-        return Identity(storage, things, storage if prefix is None else unit)
+        if prefix is None:
+            unit = storage
+        # Last: who invalidates this entry by its slot reaches it in every schema.
+        if self._schema is not None:
+            storage += self._schema.tail
+        return Identity(storage, things, unit)
 
     def _found(
         self,

@@ -2,7 +2,7 @@
 
 ::
 
-    Redis, entry      <namespace>:e:{user_id:42}?lang=en&page=2#GetUser
+    Redis, entry      <namespace>:e:{user_id:42}?lang=en&page=2#GetUser@5f0c12ab
     Redis, version    <namespace>:v:{user_id:42}
     people            urn:<namespace>:user_id:42?lang=en&page=2#GetUser
 
@@ -212,21 +212,26 @@ class Key:
         use_case: The name of the use case.
         entity: What the result is about; None for a use case without an entity.
         args: The other arguments as pairs of name and text, sorted by name.
+        schema: What entries of this shape are stored under besides, ``@5f0c12ab``; see ``Schema``.
 
     Attributes:
-        storage: The tail of its entry key: ``{user_id:42}?lang=en#GetUser``. Beyond 200 characters
-            the arguments are replaced by ``~`` and their 128 bit BLAKE2b digest.
+        storage: The tail of its entry key: ``{user_id:42}?lang=en#GetUser@5f0c12ab``. Beyond 200
+            characters without the schema, the arguments are replaced by ``~`` and their 128 bit
+            BLAKE2b digest.
     """
 
     use_case: str
     entity: Entity | None
     args: tuple[tuple[str, str], ...] = ()
+    schema: str = field(default="", repr=False, compare=False)
     storage: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "storage", self._storage())
+        object.__setattr__(self, "storage", self._plain + self.schema)
 
-    def _storage(self) -> str:
+    @property
+    def _plain(self) -> str:
+        """The storage text without the schema."""
         thing, query, name = self._thing, self._query, name_text(self.use_case)
         text = f"{thing}{query}#{name}"
         if len(text) <= LONGEST or not query:
@@ -245,8 +250,8 @@ class Key:
 
     @property
     def slot(self) -> int:
-        """The slot (0 to 4095) that this entry falls into; the same in every process."""
-        return crc32(self.storage.encode()) % SLOTS
+        """The slot (0 to 4095) that this entry falls into; the same in every process and schema."""
+        return crc32(self._plain.encode()) % SLOTS
 
     @property
     def urn(self) -> str:

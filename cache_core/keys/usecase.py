@@ -11,6 +11,7 @@ from typing import Any
 from cache_core.errors import DeclarationError, UseCaseExists, did_you_mean
 from cache_core.keys.function import check_function
 from cache_core.keys.key import check_key_type, use_case_thing
+from cache_core.keys.schema import AUTO, Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class UseCase:
         qualname: Its qualified name there; empty for an object that has none.
         first_line: The line that it begins on; 0 when that is not known.
         note: The first line of its docstring, for people who look at a list of use cases.
+        schema: The shape of its results; None counts as none.
 
     Attributes:
         thing: The tail of its version key.
@@ -37,6 +39,7 @@ class UseCase:
     qualname: str
     first_line: int = 0
     note: str = ""
+    schema: Schema | None = field(default=None, repr=False, compare=False)
     thing: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +53,7 @@ class UseCase:
         name: str | None = None,
         key_type: str | None = None,
         tracked: bool = True,
+        schema: str | None = AUTO,
     ) -> UseCase:
         """The use case of *function*.
 
@@ -58,9 +62,10 @@ class UseCase:
             name: Its name; by default the module and qualified name of the function.
             key_type: The kind of entity that it is about.
             tracked: Whether invalidating the entity reaches its entries.
+            schema: As for ``Schema``.
 
         Raises:
-            DeclarationError: The name or the key type cannot be used, the function has no name or
+            DeclarationError: The name, the key type or the schema cannot be used, the function has no name or
                 cannot be cached.
         """
         check_function(function)
@@ -77,6 +82,7 @@ class UseCase:
             qualname,
             first_line=getattr(code, "co_firstlineno", 0),
             note=_note(function) if qualname else "",
+            schema=Schema(function, schema),
         )
 
     @property

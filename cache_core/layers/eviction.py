@@ -42,6 +42,8 @@ class Entry(_Link):
         value: What to hand out.
         created: When it was computed, in seconds of the monotonic clock.
         expires: When it may no longer be served, in seconds of the monotonic clock.
+        sure_until: Until when it may be served without a look at anything but its versions;
+            *expires* by default.
         stamp: The versions that it was computed under; opaque here.
         plan: The policy snapshot that it is served under; opaque here.
         weight: Its size in bytes, as far as known (see ``size.weigh``).
@@ -62,6 +64,7 @@ class Entry(_Link):
         "plan",
         "queue",
         "stamp",
+        "sure_until",
         "value",
         "weight",
     )
@@ -75,6 +78,7 @@ class Entry(_Link):
         *,
         created: float,
         expires: float,
+        sure_until: float | None = None,
         stamp: Any = (),
         plan: Any = None,
         weight: int = 0,
@@ -82,6 +86,7 @@ class Entry(_Link):
         self.value = value
         self.created = created
         self.expires = expires
+        self.sure_until = expires if sure_until is None else sure_until
         self.stamp = stamp
         self.plan = plan
         self.weight = weight

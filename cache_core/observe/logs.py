@@ -1,7 +1,9 @@
 """Standard logging of what an operator must know, without flooding the log.
 
 Every log record goes to the logger ``cache_core``. Failures of a layer are logged at most once in an
-interval for each operation, with the number of those left out; advice about one use case once.
+interval for each operation, with the number of those left out; advice about one use case once. While
+the circuit breaker is open nothing is logged between the line that says so and the one that says that
+it has closed.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from cache_core.errors import BreakerOpen
 from cache_core.events import (
+    BreakerClosed,
+    BreakerOpened,
     Bypassed,
     Event,
     Invalidated,
@@ -40,7 +45,15 @@ class LogHook:
         interval: Seconds in which one kind of failure is logged once.
     """
 
-    events = (Bypassed, Invalidated, LayerFailed, NotStored, SharedValueChanged)
+    events = (
+        BreakerClosed,
+        BreakerOpened,
+        Bypassed,
+        Invalidated,
+        LayerFailed,
+        NotStored,
+        SharedValueChanged,
+    )
 
     def __init__(self, clock: Clock, interval: float = 30.0) -> None:
         self._clock = clock
@@ -57,6 +70,8 @@ class LogHook:
         elif isinstance(event, Invalidated):
             if not event.delivered:
                 self._queued(event)
+        elif isinstance(event, (BreakerOpened, BreakerClosed)):
+            _log_breaker(event)
         elif isinstance(event, SharedValueChanged):
             self._advise(
                 (event.use_case, "shared"),
@@ -74,6 +89,8 @@ class LogHook:
             )
 
     def _failed(self, event: LayerFailed) -> None:
+        if isinstance(event.error, BreakerOpen):
+            return
         left_out = self._due((event.layer, event.operation))
         if left_out is None:
             return
@@ -88,7 +105,7 @@ class LogHook:
     def _queued(self, event: Invalidated) -> None:
         if self._due("queued") is not None:
             logger.error(
-                "%d invalidations could not be delivered and wait in this process",
+                "%d invalidations could not be delivered; stats()['delivery'] tells what waits",
                 number_of(event.things),
             )
 
@@ -106,3 +123,19 @@ class LogHook:
             return None
         self._last[kind] = (now, 0)
         return left_out
+
+
+def _log_breaker(event: BreakerOpened | BreakerClosed) -> None:
+    if isinstance(event, BreakerOpened):
+        logger.error(
+            "The %s layer failed too often and is left alone (%s); calls load for themselves",
+            event.layer.value,
+            event.error,
+        )
+    else:
+        logger.warning(
+            "The %s layer answers again after %.1f s, in which %d operations were refused",
+            event.layer.value,
+            event.seconds,
+            event.refused,
+        )

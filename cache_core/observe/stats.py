@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from cache_core.events import Reason
+
 if TYPE_CHECKING:
     from cache_core.cached import CachedFunction
     from cache_core.counters import Tally
@@ -22,10 +24,11 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
     Returns:
         Plain data that ``json.dumps`` takes. ``use_cases`` maps names to counters: ``requests`` is
         the number of calls while caching was enabled, each of which was a hit of one layer, shared
-        another caller's load, or loaded; ``calls_while_off`` those while it was not (counted for
+        another caller's load, loaded, or got an old value without a load (loads before the end of
+        an entry count as well); ``calls_while_off`` those while it was not (counted for
         the function, so over all runtimes of the process).
     """
-    feed = runtime.feed
+    feed, breaker, now = runtime.feed, runtime.breaker, runtime.clock.monotonic()
     return {
         "namespace": runtime.settings.namespace,
         "use_cases": {
@@ -37,17 +40,20 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
         },
         "invalidations": runtime.invalidations,
         "undelivered_invalidations": runtime.pending.number,
+        "delivery": asdict(runtime.pending.report(now)),
         "local": asdict(runtime.local.report()),
         "remote": None if runtime.remote is None else runtime.remote.describe(),
         "refusal": runtime.trust.refusal,
-        "feed": None if feed is None else asdict(feed.report(runtime.clock.monotonic())),
+        "breaker": None if breaker is None else asdict(breaker.report(now)),
+        "feed": None if feed is None else asdict(feed.report(now)),
     }
 
 
 def _figures(tally: Tally) -> dict[str, Any]:
     figures: dict[str, Any] = dict(tally.report())
     hits = sum(figures["hits"].values())
-    requests = hits + figures["joined"] + figures["loads"]
+    put_off = [reasons.get(Reason.LOAD_PUT_OFF, 0) for reasons in figures["stale"].values()]
+    requests = hits + figures["joined"] + figures["loads"] + sum(put_off)
     return {
         "requests": requests,
         "hit_ratio": round(hits / requests, 4) if requests else None,

@@ -21,6 +21,7 @@ Copy = Literal["shared", "copied"]
 Consistency = Literal["request", "feed", "feed_wait", "strict", "ttl"]
 Locking = Literal["auto", "on", "off"]
 InSnapshot = Literal["bypass", "hit"]
+EarlyRefresh = Union[float, Literal["auto"]]
 Duration = Union[float, timedelta, str]
 """Seconds as a number, a ``timedelta``, or text like "300" and "1h30m"."""
 PerLayer = Mapping[str, Any]
@@ -55,6 +56,22 @@ class Policy:
             (rule T5); a value is only kept when no version of it is younger than that.
         in_snapshot: What happens in a transaction that sees the database as it was at its
             beginning: "bypass" the cache, or "hit" what may be newer than that (rule T6).
+        grace: For so long after its TTL an entry may still be served in need: when its loader fails
+            or is slow (see *soft_timeout*). Never when it was invalidated.
+        stale_after_invalidation: For so long after an invalidation an older entry may be served in
+            need, too. Gives up the promise that nothing older is served; 0 keeps it.
+        retry_after: After a load failed, an entry in its grace is served for so long before the
+            next caller tries the loader again.
+        soft_timeout: How long a load may take before an entry in its grace is served in its
+            place; the load goes on in the background. 0 serves it at once.
+        hard_timeout: How long a load may take before the caller gets ``LoadTimeout``; it goes on in
+            the background. 0 for no limit.
+        early_refresh: When entries that are read are loaded anew before their TTL ends, in the
+            background: "off", "auto" (the closer to the end, and the longer a load takes, the more
+            likely: XFetch), or from a percentage of the TTL on.
+        negative_ttl: Life of None and of the errors that the decorator names with
+            ``cache_errors``; by default None lives as other values do, an error 10 seconds at most.
+        encrypt: Whether values are encrypted in Redis; needs secrets and the extra "encryption".
         max_local_entries: The most entries that the use case may hold in the local layer.
         max_local_bytes: The most bytes of them, as a number or text like "64MiB".
         note: Why; shown to people beside the values.
@@ -74,6 +91,14 @@ class Policy:
     lock: Locking | None
     source_lag: float | None
     in_snapshot: InSnapshot | None
+    grace: float | None
+    stale_after_invalidation: float | None
+    retry_after: float | None
+    soft_timeout: float | None
+    hard_timeout: float | None
+    early_refresh: EarlyRefresh | None
+    negative_ttl: float | None
+    encrypt: bool | None
     max_local_entries: int | None
     max_local_bytes: int | None
     note: str | None
@@ -94,6 +119,14 @@ class Policy:
         lock: Locking | None = None,
         source_lag: Duration | None = None,
         in_snapshot: InSnapshot | None = None,
+        grace: Duration | None = None,
+        stale_after_invalidation: Duration | None = None,
+        retry_after: Duration | None = None,
+        soft_timeout: Duration | None = None,
+        hard_timeout: Duration | None = None,
+        early_refresh: float | str | None = None,
+        negative_ttl: Duration | None = None,
+        encrypt: bool | None = None,
         max_local_entries: int | None = None,
         max_local_bytes: int | str | None = None,
         note: str | None = None,
@@ -112,6 +145,14 @@ class Policy:
             "lock": lock,
             "source_lag": source_lag,
             "in_snapshot": in_snapshot,
+            "grace": grace,
+            "stale_after_invalidation": stale_after_invalidation,
+            "retry_after": retry_after,
+            "soft_timeout": soft_timeout,
+            "hard_timeout": hard_timeout,
+            "early_refresh": early_refresh,
+            "negative_ttl": negative_ttl,
+            "encrypt": encrypt,
             "max_local_entries": max_local_entries,
             "max_local_bytes": max_local_bytes,
             "note": note,
@@ -178,6 +219,14 @@ _BUILT_IN: Mapping[str, Any] = MappingProxyType(
         "lock": "auto",
         "source_lag": 0.0,
         "in_snapshot": "bypass",
+        "grace": 0.0,
+        "stale_after_invalidation": 0.0,
+        "retry_after": 5.0,
+        "soft_timeout": None,
+        "hard_timeout": 0.0,
+        "early_refresh": 0.0,
+        "negative_ttl": None,
+        "encrypt": False,
         "max_local_entries": None,
         "max_local_bytes": None,
         "note": None,
@@ -205,7 +254,8 @@ class Effective:
     Attributes:
         enabled: False when a kill switch is thrown.
         local, remote: TTL and ramp of each layer.
-        sticky, copy, consistency, lock, source_lag, in_snapshot, max_local_entries,
+        sticky, copy, consistency, lock, source_lag, in_snapshot, grace, stale_after_invalidation,
+            retry_after, soft_timeout, hard_timeout, early_refresh, negative_ttl, encrypt, max_local_entries,
             max_local_bytes: As in ``Policy``.
         failed: The provider failed; no layer takes part until it answers.
         note: The strongest tier's words for people.
@@ -221,6 +271,14 @@ class Effective:
     lock: Locking
     source_lag: float
     in_snapshot: InSnapshot
+    grace: float
+    stale_after_invalidation: float
+    retry_after: float
+    soft_timeout: float | None
+    hard_timeout: float
+    early_refresh: EarlyRefresh
+    negative_ttl: float | None
+    encrypt: bool
     max_local_entries: int | None
     max_local_bytes: int | None
     failed: bool = False
@@ -247,7 +305,9 @@ def merge(*tiers: tuple[Source, Policy | None]) -> Effective:
     """What holds when *tiers*, weakest first, each win field by field over those before them.
 
     What no tier sets is built in: enabled, ramp 100, sticky "entity", copy "shared", consistency
-    "request", lock "auto", no source lag, a bypass in snapshots. No TTL is built in: a layer for which nobody wishes a TTL is off, as is one whose TTL is 0.
+    "request", lock "auto", no source lag, a bypass in snapshots, no grace, no timeouts, no early
+    refresh, no encryption. No TTL is built in: a layer for which nobody wishes a TTL is off, as is one whose TTL
+    is 0.
     """
     values = dict(_BUILT_IN)
     sources: dict[str, Source] = dict.fromkeys(FIELDS, "built-in")

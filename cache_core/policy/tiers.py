@@ -56,8 +56,8 @@ def resolve(
 def outdates(now: Effective, before: Effective, layer: str) -> bool:
     """Whether entries kept in *layer* under *before* must not be served under *now* or later.
 
-    True when the layer went off, its TTL or ramp shrank, the ramp's members changed, or values are
-    kept in another way. Without this, an entry from before an off period would come back when the
+    True when the layer went off, its TTL, grace or ramp shrank, the ramp's members changed, or values
+    are kept in another way. Without this, an entry from before an off period would come back when the
     ramp grows again.
     """
     was, now_is = before.layer(layer), now.layer(layer)
@@ -67,7 +67,8 @@ def outdates(now: Effective, before: Effective, layer: str) -> bool:
         return True
     drawn_anew = now.sticky != before.sticky and now_is.ramp < 100
     kept_otherwise = layer == "local" and now.copy != before.copy
-    return now_is.ttl < was.ttl or now_is.ramp < was.ramp or drawn_anew or kept_otherwise
+    shrank = now_is.ttl < was.ttl or now_is.ramp < was.ramp or now.grace < before.grace
+    return shrank or drawn_anew or kept_otherwise
 
 
 def _on(effective: Effective) -> bool:

@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from copy import copy
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cache_core.events import Layer, LayerFailed, Outcome, Reason
 from cache_core.keys.identity import Identity
+from cache_core.protocol.failed import Failed
 from cache_core.protocol.found import Found
 from cache_core.protocol.scope import LoadingScope
 
 if TYPE_CHECKING:
     from cache_core.keys.usecase import UseCase
     from cache_core.policy.policy import Policy
+    from cache_core.protocol.failed import Errors
     from cache_core.protocol.found import Extras
+    from cache_core.protocol.grace import Old
     from cache_core.protocol.plan import Kept, Plan
     from cache_core.protocol.scope import AnyScope
     from cache_core.wire.codecs import CodecChoice
 
 
 _UNKNOWN = Identity("", (), "")
+
+
+class Answered(NamedTuple):
+    """Where a call got its value from.
+
+    Args:
+        outcome: ``HIT``, ``STALE`` (served though out of date), ``MISS`` (loaded, by this call or by
+            another one) or ``BYPASS`` (loaded past the cache).
+        layer: The layer that had the value; None where it was loaded.
+        reason: Why an old value was served, or why the cache took no part.
+        age: Seconds since the value was loaded.
+    """
+
+    outcome: Outcome
+    layer: Layer | None = None
+    reason: Reason | None = None
+    age: float = 0.0
+
+
+_LOADED = Answered(Outcome.MISS)
 
 
 class Target(Protocol):
@@ -55,6 +79,11 @@ class Target(Protocol):
         """What an entry depends on by its value; None where nothing was declared."""
         ...
 
+    @property
+    def cache_errors(self) -> Errors:
+        """The errors of the loader that are answers, and kept as such."""
+        ...
+
     def identify(
         self, key: tuple[Hashable, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Identity:
@@ -76,20 +105,26 @@ class Call:
     """
 
     __slots__ = (
+        "agreed",
         "args",
         "computed",
         "data",
         "extras",
         "found",
+        "hit",
         "identity",
         "kept",
         "key",
         "kwargs",
         "layer",
+        "leads",
         "loading",
         "local_off",
         "locked",
+        "looked",
         "memo",
+        "old",
+        "outcome",
         "plan",
         "remote_off",
         "runtime",
@@ -145,7 +180,34 @@ class Call:
         self.kept: Kept | None = None
         self.data: bytes | None = None
         self.layer = Layer.REQUEST
+        self.leads = False
         self.locked = False
+        self.hit: Kept | None = None
+        self.looked = False  # into the memo, and found nothing
+        self.agreed: Kept | None = None
+        self.old: Old | None = None
+        self.outcome = _LOADED
+
+    def apart(self) -> Call:
+        """The same call, for a load beside its caller, who does not wait for it or not to the end.
+
+        It has what this call has looked up and its lock, and tells nothing to a load around it.
+        """
+        twin = copy(self)
+        # The caller may have been given something else, and all reads of its request agree.
+        twin.memo, twin.found = {}, Found()
+        if self.loading is not None:
+            twin.loading = self.loading.silenced()
+        self.locked = False
+        return twin
+
+    @property
+    def answered(self) -> Answered:
+        """Where the value came from that the caller gets."""
+        if self.hit is None:
+            return self.outcome
+        why, age = self.hit.why_old, max(0.0, self.started - self.hit.created)
+        return Answered(Outcome.STALE if why else Outcome.HIT, self.layer, why, age)
 
     def identify(self) -> None:
         """Works out the entry's key, what it depends on, and which layers take part.
@@ -174,6 +236,23 @@ class Call:
     def may_lock(self) -> bool:
         """Whether other processes are kept from loading the same meanwhile."""
         return self.remote_off is None and self.snapshot is None and self.plan.locks
+
+    @property
+    def flight_key(self) -> Hashable:
+        """What callers must have in common to share one load."""
+        return (self.key, self.stamp, self.plan.lineage)
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that the caller waits for a load; None for as long as it takes."""
+        soft, hard = self.plan.effective.soft_timeout, self.plan.effective.hard_timeout or None
+        if self.old is None or soft is None:
+            return hard
+        return soft if hard is None else min(soft, hard)
+
+    def is_answer(self, error: Exception) -> bool:
+        """Whether *error* is one that the declaration names as an answer of the loader."""
+        return isinstance(error, self.target.cache_errors)
 
     def take_fetched(self) -> bool:
         """Takes the bytes of the entry where they were fetched ahead; whether they were."""
@@ -214,14 +293,24 @@ class Call:
             found.add(self.things, stamp)
             found.add([thing for thing, _ in extras], [version for _, version in extras])
 
+    def spoil_outer(self, reason: Reason) -> None:
+        """Keeps the load that this call is part of, if any, from being kept."""
+        if self.loading is not None:
+            self.loading.found.spoil(reason)
+
     def remember(self, entry: Kept) -> None:
         """Keeps *entry* for later reads of the scope.
 
         In the memo that the call began with: a write of the scope replaces it, and what was on its
-        way then must not come after the write (rule M3).
+        way then must not come after the write (rule M3). Of two calls at a time the first one to
+        end decides what the scope sees (P3).
         """
-        if len(self.memo) < self.runtime.memo_entries:
-            self.memo[self.key] = entry
+        if len(self.memo) < self.runtime.memo_entries and type(entry.value) is not Failed:
+            if not self.looked:
+                self.memo[self.key] = entry
+                return
+            standing = self.memo.setdefault(self.key, entry)
+            self.agreed = None if standing is entry else standing
 
     def failed(self, operation: str, error: Exception) -> None:
         """Counts and reports that the remote layer failed at *operation*."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cache_core.errors import UnkeyableValue
 from cache_core.events import Reason
+from cache_core.protocol.failed import Failed
 from cache_core.protocol.fetching import create, fetch
 from cache_core.protocol.found import MOST
 from cache_core.protocol.operations import Loaded, Now, Steps
@@ -46,7 +47,7 @@ def complete(call: Call, loaded: Loaded) -> Steps[None]:
 def _named(call: Call, loaded: Loaded) -> tuple[str, ...]:
     """What the loader and its result say that the value depends on."""
     late, found = call.target.late, call.found
-    if late is not None:
+    if late is not None and type(loaded.value) is not Failed:
         try:
             found.name(late(loaded.value))
         except UnkeyableValue as error:

@@ -14,6 +14,7 @@ import time
 from _thread import allocate_lock
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from cache_core.errors import CacheCoreError
@@ -24,12 +25,14 @@ from cache_core.protocol.flights import Flight, FlightOutcome
 from cache_core.protocol.operations import (
     Ask,
     Compute,
+    Convert,
     Fetch,
     Load,
     Loaded,
     Now,
     Operation,
     Sleep,
+    Spawn,
     Steps,
     Wait,
 )
@@ -91,11 +94,11 @@ def _perform(runtime: Runtime, operation: Operation) -> object:
     if isinstance(operation, Load):
         return _load(runtime, operation)
     if isinstance(operation, Wait):
-        return _wait(operation.flight, runtime.flight_seconds)
-    if isinstance(operation, Ask):
-        return _ask(_provider(runtime), operation.use_case)
-    if isinstance(operation, (Compute, Sleep, Now)):
+        return _wait(operation.flight, _patience(runtime, operation))
+    if isinstance(operation, (Ask, Compute, Convert, Sleep, Now)):
         return _attend(runtime, operation)
+    if isinstance(operation, Spawn):
+        return _spawn(runtime, operation)
     return _remote(runtime).perform(operation)
 
 
@@ -105,30 +108,50 @@ async def _aperform(runtime: Runtime, operation: Operation) -> object:
     if isinstance(operation, Load):
         return await _aload(runtime, operation)
     if isinstance(operation, Wait):
-        return await _await(operation.flight, runtime.flight_seconds)
-    if isinstance(operation, Ask):
-        return await _aask(_provider(runtime), operation.use_case)
-    if isinstance(operation, (Compute, Sleep, Now)):
+        return await _await(operation.flight, _patience(runtime, operation))
+    if isinstance(operation, (Ask, Compute, Convert, Sleep, Now)):
         return await _aattend(runtime, operation)
+    if isinstance(operation, Spawn):
+        return runtime.background.start(arun(runtime, operation.steps), operation.dropped)
     return await _remote(runtime).aperform(operation)
 
 
-def _attend(runtime: Runtime, operation: Compute | Sleep | Now) -> object:
+def _attend(runtime: Runtime, operation: Ask | Compute | Convert | Sleep | Now) -> object:
+    if isinstance(operation, Ask):
+        return _ask(_provider(runtime), operation.use_case)
     if isinstance(operation, Compute):
         answer = operation.function(*operation.args, **operation.kwargs)
         return _finish(answer) if inspect.isawaitable(answer) else answer
+    if isinstance(operation, Convert):
+        return operation.function(*operation.args)
     if isinstance(operation, Sleep):
         time.sleep(operation.seconds)
     return runtime.clock.monotonic()
 
 
-async def _aattend(runtime: Runtime, operation: Compute | Sleep | Now) -> object:
+async def _aattend(runtime: Runtime, operation: Ask | Compute | Convert | Sleep | Now) -> object:
+    if isinstance(operation, Ask):
+        return await _aask(_provider(runtime), operation.use_case)
     if isinstance(operation, Compute):
         answer = operation.function(*operation.args, **operation.kwargs)
         return await answer if inspect.isawaitable(answer) else answer
+    if isinstance(operation, Convert):
+        # With the caller's context variables: to pickle an object may run methods of its class.
+        return await asyncio.to_thread(operation.function, *operation.args)
     if isinstance(operation, Sleep):
         await asyncio.sleep(operation.seconds)
     return runtime.clock.monotonic()
+
+
+def _spawn(runtime: Runtime, operation: Spawn) -> bool:
+    work = partial(run, runtime, operation.steps)
+    if operation.later is not None and operation.later.put_off(work):
+        return True
+    return runtime.background.submit(work, operation.dropped)
+
+
+def _patience(runtime: Runtime, operation: Wait) -> float:
+    return runtime.flight_seconds if operation.seconds is None else operation.seconds
 
 
 def _remote(runtime: Runtime) -> RemoteLayer:

@@ -40,10 +40,12 @@ def fetch(
         The answer, and the things that have no version.
 
     Raises:
-        GoPast: The store takes no writes, so it may not know of invalidations (H2).
+        GoPast: The store takes no writes, so it may not know of invalidations (H2); or somebody
+            else is delivering to it just now what waited (X3).
         RemoteError: The store failed, or does not take the invalidations that wait for it.
     """
-    yield from deliver_pending(runtime, now)
+    if not (yield from deliver_pending(runtime, now)):
+        raise GoPast(Reason.VERSIONS_UNKNOWN, "invalidations that waited are being delivered")
     feed = runtime.feed if versions is not versions.exact else None
     reservation = feed.reserve(things) if feed is not None else ()
     due = runtime.trust.due(now)

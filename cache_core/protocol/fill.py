@@ -7,16 +7,20 @@ and in the memo of its scope. Nothing here fails a call: the value is there, and
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cache_core.errors import Unstorable
 from cache_core.events import Layer, NotStored, Outcome, Reason
 from cache_core.layers.size import weigh
 from cache_core.protocol.dependencies import complete
+from cache_core.protocol.failed import Failed
 from cache_core.protocol.flights import Abandoned, FlightOutcome, Landed, Unshared
-from cache_core.protocol.operations import Loaded, Steps, Store
+from cache_core.protocol.lifetime import Lifetime, lifetime_of, sure_until
+from cache_core.protocol.operations import Convert, Loaded, Steps, Store
 from cache_core.protocol.plan import Kept
 from cache_core.protocol.rules import GoPast, jittered
+from cache_core.wire.codecs import LARGE
 from cache_core.wire.entry import digest_of
 
 if TYPE_CHECKING:
@@ -38,7 +42,9 @@ _PRIVATE = frozenset(
 
 
 # For these reasons the next load, under the same versions, is not going to be kept either.
-_LASTING = frozenset({Reason.TOO_MANY_DEPENDENCIES, Reason.UNKNOWN_DEPENDENCY})
+_LASTING = frozenset(
+    {Reason.TOO_MANY_DEPENDENCIES, Reason.UNKNOWN_DEPENDENCY, Reason.OLD_DEPENDENCY}
+)
 
 
 def settle(call: Call, loaded: Loaded) -> Steps[FlightOutcome]:
@@ -67,23 +73,35 @@ def _check(call: Call) -> None:
         raise GoPast(Reason.UNCOMMITTED)
     if call.has_changed:
         raise GoPast(Reason.CHANGED_WHILE_LOADING)
-    if call.found.spoiled is not None and call.plan.tracked:
-        raise GoPast(call.found.spoiled)
+    spoiled = call.found.spoiled
+    if spoiled is not None and (call.plan.tracked or spoiled is Reason.OLD_DEPENDENCY):
+        raise GoPast(spoiled)
 
 
 def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
     """Puts a loaded value into the layers that take part, under the stamp from before the load."""
-    runtime, plan = call.runtime, call.plan
-    ttl = plan.remote.ttl if not call.remote_off else plan.local.ttl
-    life = jittered(ttl, runtime.random())
-    data = None if call.remote_off else _encoded(call, loaded, life)
-    entry = keep_here(call, loaded.value, created=loaded.ended, life=ttl)
+    runtime, plan, lifetime = call.runtime, call.plan, lifetime_of(call, loaded)
+    life = jittered(lifetime.fresh, runtime.random())
+    weight = data = None
+    if lifetime.fresh > 0 and not call.remote_off:
+        weight = weigh(loaded.value)
+        data = yield from _encoded(
+            call, loaded, lifetime._replace(fresh=life), large=weight >= LARGE
+        )
+    if call.found.skipped:
+        call.extras = None  # what is made from the value is not kept either
+    if plan.copied:
+        weight = None  # what is kept is something else
+    entry = keep_here(call, loaded.value, lifetime, now=loaded.ended, weight=weight)
     if entry is not None:
         call.remember(entry)
+    if lifetime.fresh <= 0:
+        _not_stored(call, None, Reason.SKIPPED if call.found.skipped else Reason.NO_TTL)
     if entry is not None and data is not None:
         try:
             unlock = runtime.owner if call.locked else ""
-            yield Store(call.storage, data, max(1, int(life * 1000)), unlock)
+            ttl_ms = int((life + lifetime.grace) * 1000)
+            yield Store(call.storage, data, max(1, ttl_ms), unlock)
             call.locked = False
             plan.tally.bytes_written += len(data)
         except Exception as error:  # noqa: BLE001 - as above, also what a layer must not raise
@@ -91,40 +109,40 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
     return entry
 
 
-def _encoded(call: Call, loaded: Loaded, life: float) -> bytes | None:
+def _encoded(call: Call, loaded: Loaded, lifetime: Lifetime, *, large: bool) -> Steps[bytes | None]:
     assert call.plan.wire is not None  # the remote layer takes part
-    life_ms = int(life * 1000)
+    soft_ms = int(lifetime.fresh * 1000)
+    value = loaded.value
+    encode = partial(
+        call.plan.wire.encode,
+        call.storage,
+        value.kept if type(value) is Failed else value,
+        digest=digest_of(call.things, call.stamp),
+        created_ms=int((call.wall + loaded.ended - call.started) * 1000),
+        soft_ms=soft_ms,
+        hard_ms=soft_ms + int(lifetime.grace * 1000),
+        load_us=int(loaded.seconds * 1_000_000),
+        extras=call.extras or (),
+        large=large,
+    )
     try:
-        return call.plan.wire.encode(
-            call.storage,
-            loaded.value,
-            digest=digest_of(call.things, call.stamp),
-            created_ms=int((call.wall + loaded.ended - call.started) * 1000),
-            soft_ms=life_ms,
-            hard_ms=life_ms,
-            load_us=int(loaded.seconds * 1_000_000),
-            extras=call.extras or (),
-        )
+        data: bytes = (yield Convert(encode)) if large else encode()
+        return data
     except Unstorable as error:
         _not_stored(call, Layer.REMOTE, Reason.UNSTORABLE, str(error))
         return None
 
 
 def keep_here(
-    call: Call,
-    value: Any,
-    *,
-    created: float,
-    life: float,
-    weight: int | None = None,
+    call: Call, value: Any, lifetime: Lifetime, *, now: float, weight: int | None = None
 ) -> Kept | None:
     """*value* as an entry of this process, put into the local layer where that takes part.
 
     Args:
         call: What it was loaded or fetched for.
         value: As the caller will get it.
-        created: Monotonic seconds.
-        life: Seconds that it may be kept, as far as its origin goes.
+        lifetime: How long it may be served.
+        now: Monotonic seconds.
         weight: Its size in bytes, None to weigh it.
 
     Returns:
@@ -136,9 +154,13 @@ def keep_here(
     except Unstorable as error:
         _not_stored(call, Layer.LOCAL, Reason.UNSTORABLE, str(error))
         return None
-    expires = created if call.local_off else created + min(life, plan.local.ttl)
-    entry = entry_of(call, mine, created=created, expires=expires)
-    if not call.local_off:
+    entry = entry_of(call, mine, created=now - lifetime.age, expires=now)
+    entry.ends = entry.created + lifetime.fresh
+    entry.load_seconds = lifetime.load
+    if not call.local_off and lifetime.fresh > lifetime.age:
+        entry.fresh_until = min(entry.ends, now + plan.local.ttl)
+        entry.expires = entry.fresh_until + min(lifetime.grace, plan.effective.grace)
+        entry.sure_until = sure_until(plan, entry)
         entry.weight = weigh(mine) if weight is None else weight
         call.runtime.local.put(call.key, entry, group=plan.group)
     return entry
@@ -155,6 +177,9 @@ def entry_of(call: Call, mine: Any, *, created: float, expires: float) -> Kept:
     """
     plan = call.plan
     entry = Kept(mine, created=created, expires=expires, stamp=call.stamp, plan=plan)
+    entry.ends = entry.fresh_until = expires
+    entry.load_seconds = 0.0
+    entry.why_old = None
     entry.extras = call.extras
     entry.identity = call.identity
     entry.checked = call.token

@@ -7,30 +7,33 @@ were found while it was loaded included.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cache_core.errors import Unreadable
 from cache_core.events import Layer, Reason
+from cache_core.protocol.failed import Failed
 from cache_core.protocol.fetching import create, created, fetch
-from cache_core.protocol.fill import keep_here
+from cache_core.protocol.fill import entry_of, keep_here
 from cache_core.protocol.found import MOST
-from cache_core.protocol.operations import Lock, Locked, Steps
+from cache_core.protocol.grace import note_local, note_remote
+from cache_core.protocol.lifetime import Lifetime, negative_limit
+from cache_core.protocol.operations import Convert, Lock, Locked, Steps
 from cache_core.protocol.plan import Kept
 from cache_core.protocol.rules import (
     GoPast,
     judge_candidate,
     judge_local,
     judge_remote,
-    remaining,
 )
 from cache_core.protocol.serving import missed
 from cache_core.protocol.versions import is_marked
-from cache_core.wire.entry import digest_of
+from cache_core.wire.codecs import LARGE
+from cache_core.wire.entry import KeptError, digest_of
 
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
     from cache_core.protocol.found import Extras
-    from cache_core.wire.entry import Envelope
+    from cache_core.wire.entry import Envelope, Wire
 
 # A value takes about so many times its encoded size in memory. Weighing it exactly would cost a
 # fifth of a remote hit; values that were loaded here are weighed.
@@ -117,6 +120,10 @@ def _local(call: Call) -> Steps[Kept | None]:
             call.layer = Layer.LOCAL
             return entry
         reason = verdict
+        if call.plan.serves_old:
+            extras_valid = yield from extras_hold(call, entry.extras or ())
+            valid = extras_valid and entry.stamp == call.stamp
+            yield from note_local(call, entry, Layer.LOCAL, valid=valid)
     missed(call, Layer.LOCAL, reason)
     return None
 
@@ -167,19 +174,69 @@ def opened(call: Call) -> Steps[Kept | Reason]:
         if reason is None and not (yield from extras_hold(call, envelope.extras)):
             reason = Reason.INVALIDATED
         if reason is not None:
+            if call.plan.serves_old and reason in (Reason.EXPIRED, Reason.INVALIDATED):
+                yield from _note_old(call, envelope, valid=reason is Reason.EXPIRED)
             return reason
-        value = wire.decode(envelope)
+        value = wire.decode(envelope) if len(data) < LARGE else (yield from _apart(wire, envelope))
+        if type(value) is KeptError:
+            value = _failed(call, value)
     except Unreadable as error:
         return error.reason
-    return _taken_over(call, envelope, value)
+    lifetime, limit = lifetime_in(envelope, call.wall), negative_limit(call.plan, value)
+    if limit is not None and lifetime.age >= limit:
+        return Reason.EXPIRED
+    return _taken_over(call, envelope, value, lifetime)
 
 
-def _taken_over(call: Call, envelope: Envelope, value: object) -> Kept | Reason:
+def _apart(wire: Wire, envelope: Envelope) -> Steps[Any]:
+    """The value in a large entry; decoding it would hold up an event loop."""
+    return (yield Convert(wire.decode, (envelope,)))
+
+
+def _failed(call: Call, kept: KeptError) -> Failed:
+    failed = Failed.read(kept, call.target.cache_errors)
+    if failed is None:
+        raise Unreadable(Reason.UNLOADABLE, f"The declaration names {kept.name} no more.")
+    return failed
+
+
+def _note_old(call: Call, envelope: Envelope, *, valid: bool) -> Steps[None]:
+    """Remembers an entry of the store that is out of date, where its grace is not over.
+
+    Raises:
+        Unreadable: It is not one of ours.
+    """
+    wire, lifetime = call.plan.wire, lifetime_in(envelope, call.wall)
+    assert wire is not None  # it has opened the envelope
+    if lifetime.age >= min(lifetime.fresh, call.plan.remote.ttl) + call.plan.effective.grace:
+        return
+    value, created = wire.decode(envelope), call.started - lifetime.age
+    if type(value) is KeptError:
+        return  # what is not there has no grace
+    valid = (yield from extras_hold(call, envelope.extras)) and valid
+    entry = entry_of(call, value, created=created, expires=call.started)
+    entry.extras = envelope.extras
+    begun_ms = envelope.created_ms - envelope.load_us / 1000
+    yield from note_remote(call, entry, Layer.REMOTE, valid=valid, begun_ms=begun_ms)
+
+
+def lifetime_in(envelope: Envelope, wall: float) -> Lifetime:
+    """How long an entry of the store lives. Clocks of two hosts differ; no age is negative.
+
+    Args:
+        envelope: The entry's header.
+        wall: Seconds since 1970.
+    """
+    age_ms = max(0.0, wall * 1000 - envelope.created_ms)
+    grace_ms = envelope.hard_ms - envelope.soft_ms
+    parts = (age_ms / 1000, envelope.soft_ms / 1000, grace_ms / 1000, envelope.load_us / 1_000_000)
+    return Lifetime(*parts)
+
+
+def _taken_over(call: Call, envelope: Envelope, value: object, lifetime: Lifetime) -> Kept | Reason:
     """An entry of the remote layer as one of this process, under the stamp that it has (R7)."""
     size = len(envelope.data)
     call.plan.tally.bytes_read += size
     call.extras = envelope.extras
-    life = 0.0 if call.local_off else remaining(envelope, call.wall)
-    weight = size * OBJECTS_PER_BYTES
-    entry = keep_here(call, value, created=call.started, life=life, weight=weight)
+    entry = keep_here(call, value, lifetime, now=call.started, weight=size * OBJECTS_PER_BYTES)
     return entry if entry is not None else Reason.UNSTORABLE

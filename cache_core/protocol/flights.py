@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from math import inf
 from types import TracebackType
 from typing import Any, Union
 
@@ -65,13 +66,15 @@ class Flight:
         key: What is loaded, and under which stamp.
         passengers: How many callers joined.
         outcome: What became of it; None while it is in progress, or when nobody joined.
+        began: When, in monotonic seconds; infinity while that is not known.
     """
 
-    __slots__ = ("_lock", "_wakers", "key", "outcome", "passengers")
+    __slots__ = ("_lock", "_wakers", "began", "key", "outcome", "passengers")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.passengers = 0
+        self.began = inf
         self.outcome: FlightOutcome | None = None
         self._wakers: list[Callable[[], object]] = []
         self._lock = threading.RLock()
@@ -109,6 +112,20 @@ class Flights:
                 return flight, False
             flight = self._flights[key] = Flight(key)
             return flight, True
+
+    def board(self, flight: Flight) -> None:
+        """Counts who leads *flight* among those who wait for it, because another thread loads."""
+        with self._lock:
+            flight.passengers += 1
+
+    def leave(self, flight: Flight) -> None:
+        """Takes back ``board``."""
+        with self._lock:
+            flight.passengers -= 1
+
+    def is_begun(self, key: Hashable) -> bool:
+        """Whether somebody loads *key* now."""
+        return key in self._flights
 
     def land(self, flight: Flight, outcome: FlightOutcome) -> None:
         """Ends *flight*; later callers start another."""

@@ -9,8 +9,12 @@ given before the load began.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from cache_core.events import Reason
+
+if TYPE_CHECKING:
+    from cache_core.protocol.grace import Old
 
 MOST = 64
 """Most dependencies that are kept beside the declared ones; with more the value is not kept (R1)."""
@@ -20,18 +24,24 @@ Extras = tuple[tuple[str, str], ...]
 
 
 class Found:
-    """The dependencies that were found during one load.
+    """What was found during one load: what its value depends on, and what its loader said of it.
 
     Attributes:
+        old: An old value that the caller has, None for none.
+        skipped: Whether the loader said that the value is not to be kept.
         spoiled: Why the value must not be kept, None while it may be.
+        ttl: Seconds that the loader wishes the value to live at most; None for no wish.
     """
 
-    __slots__ = ("_named", "_versions", "spoiled")
+    __slots__ = ("_named", "_versions", "old", "skipped", "spoiled", "ttl")
 
     def __init__(self) -> None:
         self._versions: dict[str, str] = {}
         self._named: dict[str, None] = {}
+        self.old: Old | None = None
+        self.skipped = False
         self.spoiled: Reason | None = None
+        self.ttl: float | None = None
 
     def add(self, things: Sequence[str], versions: Sequence[str]) -> None:
         """Takes over the stamp of an inner entry (D2)."""
@@ -48,8 +58,9 @@ class Found:
         self._named.update(dict.fromkeys(things))
 
     def spoil(self, reason: Reason) -> None:
-        """The load saw data of which nobody knows what it depends on; the value is not kept."""
-        self.spoiled = reason
+        """The load saw data from which nothing may be made that is kept."""
+        if self.spoiled is not Reason.OLD_DEPENDENCY:  # which counts whatever the policy says
+            self.spoiled = reason
 
     def named(self, declared: Container[str]) -> tuple[str, ...]:
         """What the loader named beside the things that are *declared* anyway.

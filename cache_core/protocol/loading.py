@@ -8,11 +8,14 @@ it: who comes too late stores under its own stamp, which is valid or not whateve
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cache_core.errors import Unstorable
+from cache_core.errors import LoadTimeout, Unstorable
 from cache_core.events import Bypassed, Layer, Outcome, Reason
+from cache_core.protocol.call import Answered
 from cache_core.protocol.dependencies import complete
+from cache_core.protocol.failed import Failed
 from cache_core.protocol.fill import remember_value, settle
 from cache_core.protocol.finding import extras_hold, judge, learn, opened
 from cache_core.protocol.flights import (
@@ -23,7 +26,19 @@ from cache_core.protocol.flights import (
     Landed,
     Unshared,
 )
-from cache_core.protocol.operations import Load, Loaded, Lock, Locked, Sleep, Steps, Unlock, Wait
+from cache_core.protocol.grace import Served, serve_old
+from cache_core.protocol.operations import (
+    Load,
+    Loaded,
+    Lock,
+    Locked,
+    Now,
+    Sleep,
+    Spawn,
+    Steps,
+    Unlock,
+    Wait,
+)
 from cache_core.protocol.plan import Kept
 from cache_core.protocol.serving import handed_out, joined
 from cache_core.protocol.versions import is_marked
@@ -56,27 +71,127 @@ _KNOWABLE = frozenset(
 def load(call: Call) -> Steps[Any]:
     """Loads the value, or shares the load of a caller that sees the same versions (rule S1).
 
-    Raises whatever the loader raises, and nothing else.
+    Raises whatever the loader raises, and ``LoadTimeout`` where the policy has a time limit.
     """
     if call.snapshot is not None:
         return (yield from _load_alone(call))
-    flights = call.runtime.flights
-    while True:
+    served = yield from _put_off(call)
+    while served is None:
         # The lineage too: what another policy keeps may be a copy, or too old for this one.
-        flight, leads = flights.enter((call.key, call.stamp, call.plan.lineage))
-        if leads:
-            return (yield from _lead(call, flight))
-        if call.loading is not None and call.loading.leads(flight):
+        flight, leads = call.runtime.flights.enter(call.flight_key)
+        if not leads and call.loading is not None and call.loading.leads(flight):
             return (yield from go_past(call, Reason.REENTRANT))
-        outcome: FlightOutcome | None = yield Wait(flight)
-        yield from unlock(call)  # not before: the flight may go by the same lock
-        if outcome is None:
-            flights.retire(flight)
-        shared = yield from _share(call, outcome)
-        if isinstance(shared, _Other):
-            return shared.value
-        if shared is not None:
-            return (yield from go_past(call, shared))
+        if leads:
+            flight.began = call.started
+            if not (yield from _is_led_apart(call, flight)):
+                return (yield from _lead_or_serve_old(call, flight))
+        served = yield from _ride(call, flight)
+    return served.value
+
+
+def _put_off(call: Call) -> Steps[Served | None]:
+    """An old value where the load has just failed, and is not to be tried again yet."""
+    if call.old is None or not call.runtime.retries.is_put_off(call.key, call.started):
+        return None
+    served = serve_old(call, Reason.LOAD_PUT_OFF)
+    if served is not None:
+        yield from unlock(call)
+    return served
+
+
+def _is_led_apart(call: Call, flight: Flight) -> Steps[bool]:
+    """Begins the load beside the caller, where it is not going to be waited for to the end.
+
+    Else it runs in the caller's own thread or task, with all that loaders find there.
+    """
+    if call.patience is None:
+        return False
+    flights = call.runtime.flights
+    flights.board(flight)
+    twin = call.apart()
+    dropped = partial(flights.land, flight, Abandoned())
+    begun: bool = yield Spawn(twin, _lead(twin, flight), dropped=dropped)
+    if not begun:
+        flights.leave(flight)
+        call.locked = twin.locked
+    call.leads = begun
+    return begun
+
+
+def _lead_or_serve_old(call: Call, flight: Flight) -> Steps[Any]:
+    """Runs the loader; when it raises, an old value will do."""
+    try:
+        return (yield from _lead(call, flight))
+    except Exception as error:
+        served = None if call.is_answer(error) else serve_old(call, Reason.LOAD_FAILED)
+        if served is None:
+            raise
+    return served.value
+
+
+def _ride(call: Call, flight: Flight) -> Steps[Served | None]:
+    """Waits for the load that another one runs; None when this call has to look again."""
+    limit = call.patience
+    outcome: FlightOutcome | None = None
+    if limit != 0:
+        outcome = yield Wait(flight, limit)
+    yield from unlock(call)  # not before: the flight may go by the same lock
+    if outcome is None and limit is not None:
+        return (yield from _lose_patience(call, flight))
+    if outcome is None:
+        call.runtime.flights.retire(flight)
+    shared = yield from _share(call, outcome)
+    if isinstance(shared, Reason):
+        return Served((yield from go_past(call, shared)))
+    return shared
+
+
+def _lose_patience(call: Call, flight: Flight) -> Steps[Served | None]:
+    """What somebody gets who has waited for as long as the policy says."""
+    now: float = yield Now()
+    if now - flight.began > call.runtime.flight_seconds:
+        call.runtime.flights.retire(flight)  # or a load that hangs would be the last one
+    served = serve_old(call, Reason.LOAD_SLOW)
+    if served is not None:
+        call.plan.tally.joined += not call.leads
+        return served
+    if call.old is not None:  # it may not be shown any more; the others wait longer
+        call.old = None
+        return (yield from _ride(call, flight))
+    call.plan.tally.joined += not call.leads
+    seconds = call.plan.effective.hard_timeout
+    call.spoil_outer(Reason.UNKNOWN_DEPENDENCY)
+    raise LoadTimeout(
+        f"{call.plan.use_case} did not return within its hard_timeout of {seconds:g} s; its load "
+        "goes on, and a later call may find its value"
+    )
+
+
+def _share(call: Call, outcome: FlightOutcome | None) -> Steps[Served | Reason | None]:
+    """What the call gets of a load that it waited for, why it gets nothing, or None: try again."""
+    if outcome is None:
+        return Reason.FLIGHT_LATE
+    if isinstance(outcome, Crashed):
+        call.plan.tally.joined += not call.leads
+        is_answer = call.is_answer(outcome.error)
+        served = None if is_answer else serve_old(call, Reason.LOAD_FAILED)
+        if served is not None:
+            return served
+        call.tell_outer(call.stamp, outcome.extras)
+        raise outcome.error.with_traceback(outcome.traceback)
+    if isinstance(outcome, Unshared):
+        return outcome.reason
+    if isinstance(outcome, Landed) and (yield from _holds(call, outcome.entry)):
+        try:
+            return Served(joined(call, outcome.entry))
+        except Unstorable:
+            return Reason.UNSTORABLE
+    # Perhaps because of a write; under the versions from before it nobody's load can be shared.
+    before = call.stamp
+    call.take_stamp()
+    if call.stamp != before:
+        call.old = None
+    return Reason.MARKED if is_marked(call.stamp) else None
 
 
 class _Other(NamedTuple):
@@ -86,29 +201,9 @@ class _Other(NamedTuple):
     value: Any
 
 
-def _share(call: Call, outcome: FlightOutcome | None) -> Steps[_Other | Reason | None]:
-    """What the call gets of a load that it waited for, why it gets nothing, or None: try again."""
-    if outcome is None:
-        return Reason.FLIGHT_LATE
-    if isinstance(outcome, Crashed):
-        call.plan.tally.joined += 1
-        call.tell_outer(call.stamp, outcome.extras)
-        raise outcome.error.with_traceback(outcome.traceback)
-    if isinstance(outcome, Unshared):
-        return outcome.reason
-    if isinstance(outcome, Landed) and (yield from _holds(call, outcome.entry)):
-        try:
-            return _Other(outcome.entry, joined(call, outcome.entry))
-        except Unstorable:
-            return Reason.UNSTORABLE
-    # Perhaps because of a write; under the versions from before it nobody's load can be shared.
-    call.take_stamp()
-    return Reason.MARKED if is_marked(call.stamp) else None
-
-
 def _load_alone(call: Call) -> Steps[Any]:
     """A load that sees an old state of the database, which is no business of anybody else."""
-    loaded = yield from _run(call)
+    loaded = yield from run_loader(call)
     yield from settle(call, loaded)
     call.tell_outer(call.stamp, call.extras)
     return loaded.value
@@ -132,9 +227,10 @@ def _lead(call: Call, flight: Flight) -> Steps[Any]:
             outcome = Landed(other.entry)
             return other.value
         try:
-            loaded = yield from _run(call, flight)
+            loaded = yield from run_loader(call, flight)
         except Exception as error:
             outcome = Crashed(error, error.__traceback__, call.extras)
+            outcome = yield from after_failure(call, outcome)
             raise
         outcome = yield from settle(call, loaded)
         call.plan.pace.loaded(loaded.seconds)
@@ -152,7 +248,19 @@ def _lead(call: Call, flight: Flight) -> Steps[Any]:
             del outcome  # an error's traceback holds this frame: they would keep each other alive
 
 
-def _run(call: Call, flight: Flight | None = None, *, is_known: bool = True) -> Steps[Loaded]:
+def after_failure(call: Call, crashed: Crashed) -> Steps[FlightOutcome]:
+    """Keeps an error that is an answer; has others not try again at once what has failed."""
+    runtime, error = call.runtime, crashed.error
+    now: float = yield Now()
+    failed = Failed.of(error, call.target.cache_errors)
+    if failed is not None and crashed.extras is not None:
+        return (yield from settle(call, Loaded(failed, now, now - call.started)))
+    if call.plan.serves_old or call.plan.refreshes:
+        runtime.retries.put_off(call.key, now + call.plan.effective.retry_after)
+    return crashed
+
+
+def run_loader(call: Call, flight: Flight | None = None, *, is_known: bool = True) -> Steps[Loaded]:
     """Runs the loader. If it raises, what it saw counts all the same for an entry around it (D2).
 
     Args:
@@ -160,6 +268,7 @@ def _run(call: Call, flight: Flight | None = None, *, is_known: bool = True) -> 
         flight: The flight that the load leads, if any.
         is_known: Whether the versions of what the call depends on are known.
     """
+    call.found.old = call.old
     try:
         loaded: Loaded = yield Load(call, flight)
     except Exception:
@@ -243,11 +352,12 @@ def abandon(call: Call, error: BaseException) -> Steps[None]:
 def go_past(call: Call, reason: Reason, detail: str = "") -> Steps[Any]:
     """Runs the loader for this caller alone and keeps nothing."""
     call.plan.tally.count(Outcome.BYPASS, None, reason)
+    call.hit, call.outcome = None, Answered(Outcome.BYPASS, None, reason)
     if call.runtime.hooks.wanted(Bypassed):
         call.runtime.hooks.send(Bypassed(call.plan.use_case, None, reason, detail))
     yield from unlock(call)
     is_known = call.loading is not None and (yield from _capture(call, reason))
-    loaded = yield from _run(call, is_known=is_known)
+    loaded = yield from run_loader(call, is_known=is_known)
     if call.loading is not None:
         yield from _tell(call, loaded, is_known=is_known)
     remember_value(call, reason, loaded.value)

@@ -26,11 +26,13 @@ from cache_core.layers.base import (
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
     from cache_core.protocol.flights import Flight
+    from cache_core.protocol.scope import Scope
 
 __all__ = [
     "Ask",
     "Bump",
     "Compute",
+    "Convert",
     "Create",
     "Fetch",
     "Fetched",
@@ -42,6 +44,7 @@ __all__ = [
     "Now",
     "Operation",
     "Sleep",
+    "Spawn",
     "Steps",
     "Store",
     "Unlock",
@@ -72,9 +75,33 @@ class Loaded(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Wait until *flight* has landed, at most the configured time; returns its outcome or None."""
+    """Wait until *flight* has landed; returns its outcome, or None when it has not.
+
+    Args:
+        flight: What to wait for.
+        seconds: How long at most; None for the configured time.
+    """
 
     flight: Flight
+    seconds: float | None = None
+
+
+class Spawn(NamedTuple):
+    """Run *steps* beside the caller; returns whether somebody does, or is going to.
+
+    Args:
+        call: The call to run them for.
+        steps: What to run; it raises nothing that anybody needs.
+        later: The scope whose end it may wait for, because nobody waits for its result; None to
+            begin at once.
+        dropped: Called when they are never begun though somebody was to run them, as when the
+            event loop ends before.
+    """
+
+    call: Call
+    steps: Steps[Any]
+    later: Scope | None = None
+    dropped: Callable[[], object] | None = None
 
 
 class Ask(NamedTuple):
@@ -96,6 +123,18 @@ class Compute(NamedTuple):
     kwargs: Mapping[str, Any] = {}
 
 
+class Convert(NamedTuple):
+    """Turn a large value into bytes, or back; where there is an event loop, in another thread.
+
+    Args:
+        function: Does not wait for anything.
+        args: What it is called with.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+
+
 class Sleep(NamedTuple):
     """Do nothing for so many *seconds*; returns the monotonic time afterwards."""
 
@@ -106,5 +145,5 @@ class Now(NamedTuple):
     """Look at the clock; returns the monotonic time in seconds."""
 
 
-Operation = Union[RemoteOperation, Load, Wait, Ask, Compute, Sleep, Now]
+Operation = Union[RemoteOperation, Load, Wait, Spawn, Ask, Compute, Convert, Sleep, Now]
 Steps = Generator[Operation, Any, T]

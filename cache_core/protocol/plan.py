@@ -14,6 +14,7 @@ from cache_core.events import Hit, Layer, Outcome, Reason
 from cache_core.layers.memory import Entry
 from cache_core.layers.sharing import check_reusable, copied, fingerprint, is_copy, keep_copy
 from cache_core.policy.ramp import LayerSwitch
+from cache_core.protocol.failed import Failed
 
 if TYPE_CHECKING:
     from cache_core.counters import Cell, Tally
@@ -29,17 +30,34 @@ class Kept(Entry):
     """An entry as the protocol keeps it.
 
     Attributes:
+        ends: When the value's TTL ends, in monotonic seconds.
         extras: Dependencies that were found while it was loaded, with their versions; None when it
             is not known what the value depends on, so that no outer entry may hold it.
         fingerprint: In development mode, of the value as it was when it was kept.
+        fresh_until: When it is to be looked for or loaded anew, in monotonic seconds: at its end, or
+            at that of the local TTL. From then to ``expires`` it may be served in need.
         identity: What it is called and depends on.
+        load_seconds: How long its loader took.
+        why_old: Why it is served in this scope though it is out of date; None where it is not.
     """
 
-    __slots__ = ("extras", "fingerprint", "identity")
+    __slots__ = (
+        "ends",
+        "extras",
+        "fingerprint",
+        "fresh_until",
+        "identity",
+        "load_seconds",
+        "why_old",
+    )
 
+    ends: float
     extras: Extras | None
     fingerprint: bytes | None
+    fresh_until: float
     identity: Identity
+    load_seconds: float
+    why_old: Reason | None
 
 
 class Part:
@@ -94,6 +112,8 @@ class Plan:
         fed: Whether versions are taken from the push feed, where there is one.
         tracked: Whether entries have a stamp at all; without one they live until their TTL.
         pace: How long loads take, for locks.
+        refreshes: Whether entries are loaded anew before they end.
+        serves_old: Whether entries that are out of date may be served in need.
     """
 
     __slots__ = (
@@ -106,7 +126,9 @@ class Plan:
         "lineage",
         "local",
         "pace",
+        "refreshes",
         "remote",
+        "serves_old",
         "tally",
         "tracked",
         "use_case",
@@ -138,6 +160,8 @@ class Plan:
         self.fed = effective.consistency in ("feed", "feed_wait")
         self.tracked = effective.consistency != "ttl"
         self.pace = pace
+        self.refreshes = bool(effective.early_refresh)
+        self.serves_old = bool(effective.grace or effective.stale_after_invalidation)
         self.copied = effective.copy == "copied"
         self.watched = watched and not self.copied
         self.hits_wanted = hooks.wanted(Hit)
@@ -163,6 +187,8 @@ class Plan:
             Unstorable: Its first reader uses it up, or the policy wants a copy and there can be
                 none.
         """
+        if type(value) is Failed:
+            return value
         check_reusable(value)
         return keep_copy(value) if self.copied else value
 
@@ -172,6 +198,8 @@ class Plan:
         Raises:
             Unstorable: It was kept under another policy, and there can be no copy of it.
         """
+        if type(value) is Failed:
+            return value
         return copied(value) if self.copied or is_copy(value) else value
 
     def fingerprint(self, value: Any) -> bytes | None:

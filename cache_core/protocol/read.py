@@ -20,12 +20,13 @@ from cache_core.keys.version import version_text
 from cache_core.protocol.finding import find
 from cache_core.protocol.loading import abandon, go_past, load, unlock
 from cache_core.protocol.operations import Ask, Compute, Steps
+from cache_core.protocol.refreshing import refresh_early
 from cache_core.protocol.rules import GoPast
 from cache_core.protocol.serving import handed_out, served
 
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
-    from cache_core.protocol.plan import Part
+    from cache_core.protocol.plan import Kept, Part
     from cache_core.protocol.runtime import Provided
 
 
@@ -43,12 +44,12 @@ def read(call: Call) -> Steps[Any]:
         entry = call.memo.get(call.key)
         if entry is not None:
             return served(call, entry, Layer.REQUEST)
+        call.looked = True
         if call.target.version is not None:
             yield from _compute_version(call)
         entry = yield from find(call)
         if entry is not None:
-            yield from unlock(call)
-            return handed_out(call, entry)
+            return (yield from _hand_out(call, entry))
     except GoPast as past:
         reason, detail = past.reason, past.detail
     except Unstorable as error:
@@ -60,9 +61,28 @@ def read(call: Call) -> Steps[Any]:
         yield from abandon(call, error)
         raise
     else:
-        return (yield from load(call))
+        return _agreed(call, (yield from load(call)))
     # Out here, so that an error of the loader does not look like a consequence of ours.
-    return (yield from go_past(call, reason, detail))
+    return _agreed(call, (yield from go_past(call, reason, detail)))
+
+
+def _agreed(call: Call, value: Any) -> Any:
+    """*value*, or what another call of the scope was given while this one was loading (P3)."""
+    if call.agreed is None:
+        return value
+    try:
+        return call.plan.hand_out(call.agreed.value)
+    except Unstorable:
+        return value
+
+
+def _hand_out(call: Call, entry: Kept) -> Steps[Any]:
+    """The value of a valid entry, which may have to be loaded anew for the next callers."""
+    yield from unlock(call)
+    value = handed_out(call, entry)
+    if call.plan.refreshes:
+        yield from refresh_early(call, entry)
+    return _agreed(call, value)
 
 
 def _prepare(call: Call) -> None:
@@ -72,6 +92,7 @@ def _prepare(call: Call) -> None:
         call.identify()
     except UnkeyableValue as error:
         raise GoPast(Reason.UNKEYABLE, str(error)) from error
+    runtime.hottest.saw(call.storage)
     local_off, remote_off = call.local_off, call.remote_off
     if local_off is not None:
         _bypassed(call, Layer.LOCAL, call.plan.local, local_off)

@@ -7,11 +7,11 @@ from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING
 
 from cache_core.events import Reason
+from cache_core.protocol.lifetime import negative_limit
 from cache_core.protocol.versions import birth_of
 
 if TYPE_CHECKING:
-    from cache_core.layers.memory import Entry
-    from cache_core.protocol.plan import Plan
+    from cache_core.protocol.plan import Kept, Plan
     from cache_core.wire.entry import Envelope
 
 MAX_JITTER = 0.1
@@ -26,7 +26,7 @@ class GoPast(Exception):
         self.detail = detail
 
 
-def judge_candidate(entry: Entry, plan: Plan, now: float) -> Reason | None:
+def judge_candidate(entry: Kept, plan: Plan, now: float) -> Reason | None:
     """Why a local entry cannot be served at monotonic time *now*, whatever the versions are.
 
     The entry may have been kept under an earlier plan; if the policy was restricted in between, the
@@ -34,10 +34,13 @@ def judge_candidate(entry: Entry, plan: Plan, now: float) -> Reason | None:
     """
     if entry.plan.lineage != plan.lineage:
         return Reason.POLICY_CHANGED
-    return Reason.EXPIRED if now >= entry.expires else None
+    limit = negative_limit(plan, entry.value)
+    if limit is not None and now >= entry.created + limit:
+        return Reason.EXPIRED
+    return Reason.EXPIRED if now >= entry.fresh_until else None
 
 
-def judge_local(entry: Entry, plan: Plan, stamp: tuple[str, ...], now: float) -> Reason | None:
+def judge_local(entry: Kept, plan: Plan, stamp: tuple[str, ...], now: float) -> Reason | None:
     """None when a local entry may be served at monotonic time *now*, else why not."""
     if entry.stamp == stamp:
         return judge_candidate(entry, plan, now)
@@ -47,8 +50,9 @@ def judge_local(entry: Entry, plan: Plan, stamp: tuple[str, ...], now: float) ->
 def judge_remote(envelope: Envelope, digest: bytes, ttl: float, wall: float) -> Reason | None:
     """None when an entry from the remote layer may be served, else why not.
 
-    The store drops an entry at its hard expiry by itself; the age is looked at once more because the
-    policy may have become stricter since the entry was written.
+    The store drops an entry at its hard expiry by itself, which is later than the soft one where
+    there is a grace. The age is looked at, too: the policy may have become stricter since the entry
+    was written.
 
     Args:
         envelope: The entry's header.
@@ -59,13 +63,7 @@ def judge_remote(envelope: Envelope, digest: bytes, ttl: float, wall: float) -> 
     if envelope.digest != digest:
         return Reason.OTHER_KEY if envelope.is_misplaced else Reason.INVALIDATED
     age_ms = wall * 1000 - envelope.created_ms
-    return Reason.EXPIRED if age_ms >= envelope.hard_ms or age_ms >= ttl * 1000 else None
-
-
-def remaining(envelope: Envelope, wall: float) -> float:
-    """Seconds that an entry from the remote layer has left to live."""
-    age_ms = max(0.0, wall * 1000 - envelope.created_ms)
-    return max(0.0, envelope.hard_ms - age_ms) / 1000
+    return Reason.EXPIRED if age_ms >= envelope.soft_ms or age_ms >= ttl * 1000 else None
 
 
 def jittered(ttl: float, random: float) -> float:

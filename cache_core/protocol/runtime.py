@@ -18,29 +18,35 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from cache_core.counters import Tally
-from cache_core.errors import CacheCoreError, RemoteError
+from cache_core.errors import CacheCoreError
 from cache_core.events import Layer, LayerFailed, PolicyChanged, logger
+from cache_core.hottest import Hottest
 from cache_core.layers.base import Feeding, FeedingLayer
 from cache_core.policy.overrides import EVERYTHING, Overrides
 from cache_core.policy.tiers import outdates, resolve
+from cache_core.protocol.background import Background, Surroundings
 from cache_core.protocol.call import Target
 from cache_core.protocol.drivers import run
 from cache_core.protocol.feed import FeedTable
 from cache_core.protocol.flights import Flights
+from cache_core.protocol.grace import Retries
 from cache_core.protocol.lease import Lease
 from cache_core.protocol.pace import Pace
+from cache_core.protocol.pending import Pending, Repeats
 from cache_core.protocol.plan import Plan
 from cache_core.protocol.pulse import Trust
+from cache_core.protocol.recovery import Recovery
 from cache_core.protocol.scope import Current
 from cache_core.protocol.ticks import Ticks
 from cache_core.protocol.transactions import Transactions
 from cache_core.protocol.versions import FedMemo, VersionMemo, Versions, VersionTable
-from cache_core.protocol.write import Pending, Repeats, deliver_pending
+from cache_core.protocol.write import deliver_all
 
 if TYPE_CHECKING:
     from cache_core.clock import Clock
     from cache_core.events import Hooks
     from cache_core.layers.base import RemoteLayer
+    from cache_core.layers.breaker import Breaker
     from cache_core.layers.memory import MemoryLayer
     from cache_core.policy.policy import Effective, Policy
     from cache_core.policy.provider import PolicyFailure, Provider
@@ -69,7 +75,10 @@ class Runtime:
         provider: Answers what the policy of a use case is right now, None for none.
         transactions: What adapters tell of the running code's transactions (rules T).
         current: Holds the scope of the running code.
+        surroundings: What loads need that go on in a thread of their own.
         targets: Gives every function that was declared.
+        breaker: The circuit breaker in front of *remote*, None for none.
+        recovers: Whether a thread delivers what waits; it needs a clock that goes by itself.
 
     Attributes:
         feed: What the push feed knows; None as long as no use case asks for it.
@@ -84,11 +93,14 @@ class Runtime:
         remote: RemoteLayer | None,
         clock: Clock,
         hooks: Hooks,
-        wire_for: Callable[[Target], Wire],
+        wire_for: Callable[[Target, Effective], Wire],
         provider: Provider | None = None,
         transactions: Transactions | None = None,
         current: Current | None = None,
+        surroundings: Surroundings | None = None,
         targets: Callable[[], Iterable[Target]] = tuple,
+        breaker: Breaker | None = None,
+        recovers: bool = False,
     ) -> None:
         self.settings = settings
         self.local = local
@@ -104,10 +116,15 @@ class Runtime:
         self.table = VersionTable(clock)
         self.pending = Pending()
         self.repeats = Repeats(settings.repeat_invalidations_after)
+        self.breaker = breaker
+        self._recovery = Recovery(self) if recovers else None
         self.trust = Trust(settings.pulse_seconds or float("inf"))
         self.token: Callable[[], str] = partial(token_hex, 8)
         self.owner = self.token()
         self.flights = Flights()
+        self.retries = Retries()
+        self.hottest = Hottest()
+        self.background = Background(settings.background_workers, surroundings or Surroundings())
         self.overrides = Overrides()
         self.overrides.subscribe(self._overridden)
         self.memo_seconds = settings.request_memo_seconds or float("inf")
@@ -262,7 +279,7 @@ class Runtime:
             name,
             effective,
             tally=self.tally(name),
-            wire=self._wire(target),
+            wire=self._wire(target, effective),
             hooks=self.hooks,
             watched=self.settings.detect_mutation,
             polled=self.polls or self.retired,
@@ -274,12 +291,12 @@ class Runtime:
             self._feed()
         return plan
 
-    def _wire(self, target: Target) -> Wire | None:
+    def _wire(self, target: Target, effective: Effective) -> Wire | None:
         """The codec of the use case; without one the remote layer takes no part, calls go on."""
         if self.remote is None:
             return None
         try:
-            return self._wire_for(target)
+            return self._wire_for(target, effective)
         except CacheCoreError as error:
             name = target.use_case.name
             self.hooks.send(LayerFailed(name, Layer.REMOTE, f"the set-up for {name}", error))
@@ -315,7 +332,7 @@ class Runtime:
                 max_entries=effective.max_local_entries,
                 max_bytes=effective.max_local_bytes,
             )
-        longest = max(plan.local.ttl, plan.remote.ttl)
+        longest = max(plan.local.ttl, plan.remote.ttl) + effective.grace
         self.version_ttl_ms = max(self.version_ttl_ms, int(longest * 2000))
 
     def _overridden(self, names: frozenset[str]) -> None:
@@ -339,6 +356,11 @@ class Runtime:
                 plan.fast = False
         self.close()
 
+    def keep_delivering(self) -> None:
+        """Sees to it that what waits is delivered, also if nobody calls any more."""
+        if self._recovery is not None and (self.pending or self.repeats):
+            self._recovery.wake()
+
     def close(self) -> None:
         """Tries once more to deliver what waits, then closes the connections of this process."""
         if self._feeding is not None:
@@ -348,10 +370,14 @@ class Runtime:
             self.remote.close()
 
     def deliver(self) -> None:
-        """Tries once more to deliver what waits; logs what does not arrive."""
+        """Tries once more to deliver what waits, whatever else is; logs what does not arrive."""
+        if self._recovery is not None:
+            self._recovery.stop()
+        if self.breaker is not None and self.pending:
+            self.breaker.hasten()
         try:
-            run(self, deliver_pending(self, self.clock.monotonic()))
-        except RemoteError as error:
+            run(self, deliver_all(self, self.clock.monotonic()))
+        except Exception as error:  # noqa: BLE001 - this is the end, and nothing follows from it
             logger.error(
                 "%d invalidations could not be delivered before the end (%s); other processes may "
                 "serve entries from before them until their TTL",
@@ -364,9 +390,8 @@ class Runtime:
         self._lock = threading.RLock()
         self.owner = self.token()
         parts: list[_Forked] = [self.table, self.pending, self.repeats]
-        parts += [self.flights, self.overrides]
-        if self.feed is not None:
-            parts.append(self.feed)
+        parts += [self.flights, self.overrides, self.retries, self.background, self.hottest]
+        parts += [part for part in (self.feed, self.breaker, self._recovery) if part is not None]
         for part in (*parts, *self._tallies.values()):
             part.after_fork()
 

@@ -7,19 +7,25 @@ with the request; a task that outlives the request finds it closed and remembers
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextvars import ContextVar
+from math import inf
 from typing import TYPE_CHECKING, Union, cast
 
+from cache_core.events import logger
+from cache_core.protocol.found import Found
 from cache_core.protocol.versions import PENDING, Versions
 
 if TYPE_CHECKING:
     from cache_core.protocol.flights import Flight
-    from cache_core.protocol.found import Found
     from cache_core.protocol.plan import Kept
     from cache_core.protocol.runtime import Runtime
 
 NEVER = float("-inf")
+
+MOST_AFTERWARDS = 10
+"""A request does so much at most when it is answered: its worker is wanted for the next one."""
 
 
 class Scope:
@@ -45,11 +51,13 @@ class Scope:
         closed: Whether the request is over.
         wrote_at: When the scope last invalidated something, in monotonic seconds; None for never.
         queued: Whether the store did not acknowledge an invalidation of this scope at once.
+        afterwards: What to do when the request is answered; None where nobody would do it.
     """
 
     __slots__ = (
         "_exact",
         "_writes",
+        "afterwards",
         "closed",
         "computed",
         "entries",
@@ -78,6 +86,7 @@ class Scope:
         self.closed = False
         self.wrote_at: float | None = None
         self.queued = False
+        self.afterwards: deque[Callable[[], object]] | None = None
         self._exact = exact
         self._writes = 0
         self._start(now)
@@ -108,6 +117,15 @@ class Scope:
         """Whether the running code has a write under way that is not committed (rules T1, T2)."""
         return any(scope._writes for scope in self._chain())  # noqa: SLF001 - of its own kind
 
+    @property
+    def last_write(self) -> float:
+        """When this scope, or one around it, last invalidated something; in monotonic seconds.
+
+        Minus infinity for never. A session that has just written counts as writing all the time.
+        """
+        writes = [scope.wrote_at for scope in self._chain() if scope.wrote_at is not None]
+        return inf if self._exact else max(writes, default=NEVER)
+
     def begin_write(self) -> None:
         """From here to ``end_write`` nothing is served to this scope or kept from it."""
         self._writes += 1
@@ -134,6 +152,23 @@ class Scope:
             scope.computed = {}
             scope.wrote_at = now
             scope.queued = scope.queued or versions is None
+
+    def put_off(self, work: Callable[[], object]) -> bool:
+        """Has *work* done when the request is answered; whether somebody is going to."""
+        waiting = next((s.afterwards for s in self._chain() if s.afterwards is not None), None)
+        if waiting is None or len(waiting) >= MOST_AFTERWARDS:
+            return False
+        waiting.append(work)
+        return True
+
+    def do_afterwards(self) -> None:
+        """Does what was put off; to be called once the request is answered."""
+        waiting, self.afterwards = self.afterwards, None
+        while waiting:
+            try:
+                waiting.popleft()()
+            except Exception:  # noqa: BLE001 - counted and told of where it happened; the request is over
+                logger.debug("A load after the response failed", exc_info=True)
 
     def distrust(self) -> None:
         """Sends every read of this scope and those around it past its memo, to be judged anew."""
@@ -208,6 +243,10 @@ class LoadingScope:
     def closed(self) -> bool:
         """Whether the request is over."""
         return self.real.closed
+
+    def silenced(self) -> LoadingScope:
+        """The same load, for a part of it that goes on by itself and tells it nothing."""
+        return LoadingScope(self.real, Found(), self.flight, self.outer)
 
     def around(self, real: Scope) -> LoadingScope:
         """The same load, continued in the scope *real* that was opened inside of it."""

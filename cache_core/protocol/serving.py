@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache_core.events import Hit, Layer, Missed, Outcome, Reason, SharedValueChanged
 from cache_core.protocol.fill import entry_of
+from cache_core.protocol.lifetime import sure_until
 
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 def handed_out(call: Call, entry: Kept) -> Any:
     """A valid entry, remembered for the rest of the scope and known to be valid by the hot path."""
-    entry.plan = call.plan
+    if entry.plan is not call.plan:
+        entry.sure_until = sure_until(call.plan, entry)  # first: who sees the plan goes by it
+        entry.plan = call.plan
     entry.checked = call.token
     entry.hot = True
     call.remember(entry)
@@ -25,7 +28,11 @@ def served(call: Call, entry: Kept, layer: Layer) -> Any:
     """The value of *entry*, which *layer* had, as the caller gets it."""
     plan, hooks = call.plan, call.runtime.hooks
     value = plan.hand_out(entry.value)
-    call.tell_outer(entry.stamp, entry.extras)
+    if entry.why_old is None:
+        call.tell_outer(entry.stamp, entry.extras)
+    else:
+        call.spoil_outer(Reason.OLD_DEPENDENCY)
+    call.hit = entry
     if layer is Layer.REMOTE:
         plan.tally.remote_hits += 1
     elif layer is Layer.LOCAL:
@@ -42,7 +49,7 @@ def served(call: Call, entry: Kept, layer: Layer) -> Any:
 
 def joined(call: Call, entry: Kept) -> Any:
     """A value that another caller, here or in another process, loaded under the same versions."""
-    call.plan.tally.joined += 1
+    call.plan.tally.joined += not call.leads
     call.extras = entry.extras
     call.remember(entry_of(call, entry.value, created=call.started, expires=call.started))
     call.tell_outer(call.stamp, entry.extras)

@@ -173,8 +173,10 @@ class VersionTable:
             self._known[thing] = MARK + self._fresh()
         else:
             self._marks.pop(thing, None)
-            # Whoever reads it next makes its version; most of what is written never is.
-            self._known.pop(thing, None)
+            # Now, since its birth tells when it was written. Most of what is written is never read,
+            # and gets no version.
+            if thing in self._known:
+                self._known[thing] = self._fresh()
 
     def _fresh(self) -> str:
         return f"n{int(self._clock.monotonic() * 1000)}.{next(self._count)}"

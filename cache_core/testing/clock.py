@@ -7,11 +7,13 @@ class FakeClock:
     """Time under a test's control; pass it as ``Cache(clock=...)``.
 
     Args:
-        now: Seconds on both clocks at the beginning.
+        now: Seconds on the monotonic clock at the beginning.
+        wall: Seconds since 1970 at the beginning; None for the same as *now*.
     """
 
-    def __init__(self, now: float = 1_000_000.0) -> None:
+    def __init__(self, now: float = 1_000_000.0, *, wall: float | None = None) -> None:
         self.now = now
+        self._ahead = 0.0 if wall is None else wall - now
 
     def monotonic(self) -> float:
         """Seconds since some point."""
@@ -19,7 +21,7 @@ class FakeClock:
 
     def wall(self) -> float:
         """Seconds since 1970, as far as the test is concerned."""
-        return self.now
+        return self.now + self._ahead
 
     def advance(self, seconds: float) -> None:
         """Moves both clocks forward by *seconds*."""

@@ -42,6 +42,7 @@ class FakeStore:
         on_failover: ``"flush"`` tells versions with an epoch, ``"keep"`` without one.
 
     Attributes:
+        clock: Its own time.
         versions, entries, locks: Key -> (value, wall time of expiry in milliseconds); change them to
             forge.
         epoch: The lineage of the data.
@@ -51,6 +52,8 @@ class FakeStore:
         before: Called with each operation before it is carried out; tests put races in here.
     """
 
+    keeps_deadlines = True  # what is in memory answers at once
+
     def __init__(self, clock: Clock, *, on_failover: str = "flush") -> None:
         self.versions: dict[str, tuple[str, float]] = {}
         self.entries: dict[str, tuple[bytes, float]] = {}
@@ -59,7 +62,7 @@ class FakeStore:
         self.down = False
         self.refuses_writes: str | None = None
         self.before: Callable[[RemoteOperation], object] = lambda _: None
-        self._clock = clock
+        self.clock = clock
         self._nonces = count(1)
         self._epochs = (f"{number:016x}" if on_failover == "flush" else "" for number in count(1))
         self.epoch = next(self._epochs)
@@ -195,7 +198,7 @@ class FakeStore:
 
     @property
     def _now(self) -> int:
-        return int(self._clock.wall() * 1000)
+        return int(self.clock.wall() * 1000)
 
     def _end(self, thing: str, ttl_ms: int) -> float:
         return inf if is_coarse(thing) or not ttl_ms else self._now + ttl_ms

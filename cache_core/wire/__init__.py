@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cache_core.wire.codecs import Codec, CodecChoice, SignedPickle, choose_codec
 from cache_core.wire.compression import Compressor, Zlib
+from cache_core.wire.encryption import Cipher
 from cache_core.wire.entry import DEFAULT_MAX_BYTES, Envelope, Wire, digest_of
 from cache_core.wire.signing import Signer
 from cache_core.wire.tagged_json import TaggedJson
@@ -11,6 +12,7 @@ from cache_core.wire.typed_msgpack import Msgspec, codec_for_annotation
 
 __all__ = [
     "DEFAULT_MAX_BYTES",
+    "Cipher",
     "Codec",
     "CodecChoice",
     "Compressor",

@@ -14,7 +14,7 @@ class Compressor(Protocol):
 
     @property
     def id(self) -> int:
-        """Written into each entry that it made smaller: 16 to 127; 1 is ``Zlib``."""
+        """Written into each entry that it made smaller: 16 to 63; 1 is ``Zlib``."""
         ...
 
     def compress(self, payload: bytes) -> bytes | None:

@@ -10,8 +10,8 @@ Layout, integers big endian::
     3       magic, b"\xcdcc"
     1       format version, 1
     1       codec id, must be the configured one
-    1       flags: bit 0 signed, the other bits the compressor's id (0: not compressed)
-    2       number of extras
+    1       flags: bit 0 signed, bit 7 encrypted, between them the compressor's id (0: none)
+    2       number of extras; bit 15: the payload is an error, as tagged JSON whatever the codec is
     8 8 8   created, soft and hard expiry in milliseconds, as the protocol gave them
     4       time of the load in microseconds
     4       length of the payload as it is stored
@@ -19,7 +19,8 @@ Layout, integers big endian::
     16      digest of the stamp
     ...     extras, each: length (2), thing, length (2), version
     ...     payload
-    32 | 4  seal: HMAC-SHA-256, or CRC-32 where there is no secret, over the key and all of the above
+    ...     seal over the key and all of the above: HMAC-SHA-256 (32), AES-256-GCM where the payload is
+            encrypted (48, see ``encryption``), or CRC-32 where there is no secret (4)
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cache_core.errors import ConfigurationError, Problem, Unreadable, Unstorable
 from cache_core.events import Reason
-from cache_core.wire.codecs import Codec, unsigned
+from cache_core.wire.codecs import Codec, SignedPickle, unsigned
 from cache_core.wire.compression import Compressor, Zlib
-from cache_core.wire.signing import Checksum, Seal, Signer
+from cache_core.wire.encryption import Cipher
+from cache_core.wire.signing import ENCRYPTED, SIGNED, Checksum, Seal, Signer
+from cache_core.wire.tagged_json import TaggedJson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,10 +46,28 @@ _MAGIC = b"\xcdcc"
 _PREAMBLE = _MAGIC + b"\x01"
 _HEADER = struct.Struct(">4sBBHQQQII16s16s")
 _LENGTH = struct.Struct(">H")
+_PACKING = 0xFF & ~(SIGNED | ENCRYPTED)
+_SEALED = {0: "unsigned", SIGNED: "signed", SIGNED | ENCRYPTED: "encrypted"}
+_ERROR = 0x8000
+_HOLDS_ERROR = 0x100  # of the flags in an envelope
+_errors = TaggedJson()
 _LOAD_US_LIMIT = 2**32 - 1
 _FORMAT_LIMIT = 2**32 - 1
 
 Extras = tuple[tuple[str, str], ...]
+
+
+class KeptError(NamedTuple):
+    """An error that stands in the place of a value.
+
+    Args:
+        name: Module and qualified name of its class. Nothing is imported by it: who reads it
+            looks among the classes that it expects.
+        args: What it is made with.
+    """
+
+    name: str
+    args: tuple[Any, ...]
 
 
 class Envelope(NamedTuple):
@@ -54,7 +75,7 @@ class Envelope(NamedTuple):
 
     Attributes:
         codec: Id of the codec that wrote the payload.
-        flags: Whether the entry is signed and how it is compressed.
+        flags: Whether the entry is signed and encrypted, and how it is compressed.
         created_ms, soft_ms, hard_ms: Milliseconds, exactly as they were given to ``encode``.
         load_us: Microseconds that the loader took.
         digest: What ``digest_of`` made of the stamp (16 bytes).
@@ -94,14 +115,16 @@ class Wire:
     Args:
         codec: Turns a value into bytes. An entry written by any other codec is not read.
         signer: Signs every entry and reads only what it signed; needed by some codecs.
+        cipher: Encrypts every payload, which signs the entry as well, and reads only what it
+            encrypted.
         compressor: Makes large payloads smaller; None to write them as they are. What ``Zlib``
             wrote can be read in any case, so compression can be switched off at any time.
         max_bytes: The largest entry, and the largest payload before compression, that is written or
             read; None for no limit but that of the format (4 GiB).
 
     Raises:
-        ConfigurationError: The codec needs a signer and there is none, the compressor's id is
-            reserved, or *max_bytes* is not positive.
+        ConfigurationError: The codec needs a signature and there is neither signer nor cipher, the
+            compressor's id is reserved, or *max_bytes* is not positive.
     """
 
     __slots__ = ("_codec", "_compressor", "_expanders", "_flags", "_id", "_max_bytes", "_seal")
@@ -111,20 +134,22 @@ class Wire:
         codec: Codec,
         *,
         signer: Signer | None = None,
+        cipher: Cipher | None = None,
         compressor: Compressor | None = None,
         max_bytes: int | None = DEFAULT_MAX_BYTES,
     ) -> None:
-        problems = _problems(codec, signer, compressor, max_bytes)
+        seal: Seal = cipher or signer or Checksum()
+        problems = _problems(codec, seal, compressor, max_bytes)
         if problems:
             raise ConfigurationError(problems)
         self._codec = codec
         self._id = codec.id
-        self._seal: Seal = signer or Checksum()
+        self._seal = seal
         self._compressor = compressor
         self._max_bytes = max_bytes or _FORMAT_LIMIT
         readable: tuple[Compressor, ...] = (Zlib(), compressor) if compressor else (Zlib(),)
         self._expanders = {known.id: known for known in readable}
-        self._flags = {known << 1 | self._seal.signed for known in (0, *self._expanders)}
+        self._flags = {known << 1 | seal.flags for known in (0, *self._expanders)}
 
     def encode(
         self,
@@ -137,12 +162,13 @@ class Wire:
         hard_ms: int,
         load_us: int,
         extras: Iterable[tuple[str, str]] = (),
+        large: bool = False,
     ) -> bytes:
         """The entry that holds *value* under *key*.
 
         Args:
             key: The key that the entry is stored under; it can be read back under this key only.
-            value: What the loader returned.
+            value: What the loader returned, or a ``KeptError``.
             digest: What ``digest_of`` made of the stamp.
             created_ms: When the value was loaded, in milliseconds; like the next two it is 0 or more,
                 and what it counts from is the caller's matter.
@@ -150,19 +176,21 @@ class Wire:
             hard_ms: When the value must no longer be served, in milliseconds.
             load_us: Microseconds that the loader took; more than 71 minutes count as 71 minutes.
             extras: (thing, version) pairs that were found while loading.
+            large: Whether other threads should get a turn meanwhile.
 
         Raises:
             Unstorable: The codec does not take the value, or the entry would be too large.
         """
-        payload, packing = self._packed(self._dumped(value))
+        is_error = type(value) is KeptError
+        payload, packing = self._packed(self._dumped(value, large))
         extras = tuple(extras)
         raw_key = _raw(key)
         try:
             header = _HEADER.pack(
                 _PREAMBLE,
                 self._id,
-                packing << 1 | self._seal.signed,
-                len(extras),
+                packing << 1 | self._seal.flags,
+                _count(extras) | _ERROR * is_error,
                 created_ms,
                 soft_ms,
                 hard_ms,
@@ -171,11 +199,11 @@ class Wire:
                 _bound(raw_key),
                 _whole(digest),
             )
-            body = b"".join((header, *map(_text, _flat(extras)), payload))
+            head = b"".join((header, *map(_text, _flat(extras))))
         except struct.error as error:
             raise Unstorable(f"The header of an entry cannot hold this: {error}.") from None
-        self._check_size(len(body) + self._seal.size)
-        return body + self._seal.make(raw_key, body)
+        self._check_size(len(head) + len(payload) + self._seal.size)
+        return self._seal.close(raw_key, head, payload)
 
     def open(self, key: str, data: bytes) -> Envelope:
         """Reads the header of *data*, found under *key*. The payload is not touched.
@@ -198,7 +226,11 @@ class Wire:
             raise Unreadable(Reason.MALFORMED, "The header is cut off.") from None
         if codec != self._id or flags not in self._flags:
             raise self._other_kind(codec, flags)
-        extras, start = _read_extras(data, count) if count else ((), _HEADER.size)
+        extras: Extras = ()
+        start = _HEADER.size
+        if count:
+            flags |= _HOLDS_ERROR if count & _ERROR else 0
+            extras, start = _read_extras(data, count & ~_ERROR)
         if len(data) - self._seal.size - start != size:
             raise Unreadable(Reason.MALFORMED, "The entry has the wrong length.")
         times = (created_ms, soft_ms, hard_ms, load_us)
@@ -208,21 +240,23 @@ class Wire:
         )
 
     def decode(self, envelope: Envelope) -> Any:
-        """The value in an entry that was opened, once its seal held.
+        """The value in an entry that was opened, or a ``KeptError``, once its seal held.
 
         Raises:
             Unreadable: The seal does not hold, or the payload does not become a value.
         """
-        data, seal = envelope.data, self._seal
-        end = len(data) - seal.size
-        if not seal.holds(_raw(envelope.key), data[:end], data[end:]):
+        payload = self._seal.open(_raw(envelope.key), envelope.data, envelope.start)
+        if payload is None:
             if envelope.is_misplaced:
                 raise Unreadable(Reason.OTHER_KEY, "The entry was written under another key.")
-            raise Unreadable(seal.broken, "The seal of the entry does not hold.")
-        payload, packing = data[envelope.start : end], envelope.flags >> 1
+            raise Unreadable(self._seal.broken, "The seal of the entry does not hold.")
+        packing = (envelope.flags & _PACKING) >> 1
         try:
             if packing:
                 payload = self._expanders[packing].expand(payload, self._max_bytes)
+            if envelope.flags & _HOLDS_ERROR:
+                name, args = _errors.loads(payload)
+                return KeptError(name, tuple(args))
             return self._codec.loads(payload)
         except Unreadable:
             raise
@@ -230,14 +264,17 @@ class Wire:
             detail = f"The payload does not load: {type(error).__qualname__}: {error}"
             raise Unreadable(Reason.UNLOADABLE, detail) from error
 
-    def _dumped(self, value: object) -> bytes:
+    def _dumped(self, value: object, large: bool) -> bytes:
+        codec: Codec = _errors if type(value) is KeptError else self._codec
+        # Only pickle has two ways to the same bytes.
+        dumps = codec.dumps_in_parts if large and isinstance(codec, SignedPickle) else codec.dumps
         try:
-            payload = self._codec.dumps(value)
+            payload = dumps(list(value) if isinstance(value, KeptError) else value)
         except Unstorable:
             raise
         except Exception as error:
             raise Unstorable(
-                f"The codec {self._codec.name!r} cannot store a {type(value).__qualname__} "
+                f"The codec {codec.name!r} cannot store a {type(value).__qualname__} "
                 f"({type(error).__qualname__}: {error})."
             ) from error
         self._check_size(len(payload))
@@ -260,10 +297,11 @@ class Wire:
         if codec != self._id:
             detail = f"Written by codec {codec}, read by {self._codec.name!r}."
             return Unreadable(Reason.OTHER_CODEC, detail)
-        if flags & 1 != self._seal.signed:
-            expected = "signed" if self._seal.signed else "unsigned"
-            return Unreadable(Reason.BAD_SIGNATURE, f"Only {expected} entries are read here.")
-        return Unreadable(Reason.UNKNOWN_FORMAT, f"Unknown compression {flags >> 1}.")
+        found, expected = flags & ~_PACKING, self._seal.flags
+        if found != expected:
+            detail = f"The entry is {_SEALED.get(found, 'unknown')}, not {_SEALED[expected]}."
+            return Unreadable(Reason.DOWNGRADED if found < expected else Reason.OTHER_SEAL, detail)
+        return Unreadable(Reason.UNKNOWN_FORMAT, f"Unknown compression {(flags & _PACKING) >> 1}.")
 
 
 def digest_of(things: Sequence[str], versions: Sequence[str]) -> bytes:
@@ -285,14 +323,14 @@ def digest_of(things: Sequence[str], versions: Sequence[str]) -> bytes:
 
 
 def _problems(
-    codec: Codec, signer: Signer | None, compressor: Compressor | None, max_bytes: int | None
+    codec: Codec, seal: Seal, compressor: Compressor | None, max_bytes: int | None
 ) -> list[Problem]:
     problems = []
-    if codec.needs_signature and signer is None:
+    if codec.needs_signature and not seal.flags & SIGNED:
         problems.append(unsigned(codec))
-    if compressor and type(compressor) is not Zlib and compressor.id not in range(16, 128):
+    if compressor and type(compressor) is not Zlib and compressor.id not in range(16, 64):
         found = f"a {type(compressor).__qualname__} with the id {compressor.id!r}"
-        problems.append(Problem("compressor", found, "an id from 16 to 127"))
+        problems.append(Problem("compressor", found, "an id from 16 to 63"))
     if max_bytes is not None and max_bytes <= 0:
         problems.append(Problem("max_bytes", repr(max_bytes), "1 or more, or None"))
     return problems
@@ -304,6 +342,12 @@ def _raw(text: str) -> bytes:
 
 def _bound(raw_key: bytes) -> bytes:
     return blake2b(raw_key, digest_size=16).digest()
+
+
+def _count(extras: Extras) -> int:
+    if len(extras) >= _ERROR:
+        raise struct.error(f"there are {len(extras)} extras")
+    return len(extras)
 
 
 def _whole(digest: bytes) -> bytes:

@@ -3,7 +3,8 @@
 Every entry ends in a seal over its key and all its other bytes. With a secret the seal is an
 HMAC-SHA-256, which nobody can make who does not know the secret. Without one it is a CRC-32, which
 finds damage but stops nobody; therefore only codecs that can construct nothing but data are used
-with it. The algorithm is never read from the entry: an attacker would choose a weak one.
+with it. A third seal also hides the payload, see ``encryption``. The algorithm is never read from
+the entry: an attacker would choose a weak one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
+SIGNED = 0x01
+"""Flag of an entry that only the holder of a secret can have made."""
+
+ENCRYPTED = 0x80
+"""Flag of an entry whose payload only the holder of a secret can read."""
+
 Buffer = Union[bytes, memoryview]
 
 
@@ -32,20 +39,23 @@ class Seal(Protocol):
 
     Attributes:
         size: Length in bytes.
-        signed: Whether only the holder of a secret can make one.
+        flags: What the header says of it: 0, ``SIGNED``, or ``SIGNED | ENCRYPTED``.
         broken: What a seal that does not hold is counted under.
     """
 
     size: int
-    signed: bool
+    flags: int
     broken: Reason
 
-    def make(self, key: bytes, body: Buffer) -> bytes:
-        """The seal of *body* stored under *key*."""
+    def close(self, key: bytes, head: bytes, payload: bytes) -> bytes:
+        """The whole entry: *head*, *payload* and the seal of both stored under *key*."""
         ...
 
-    def holds(self, key: bytes, body: Buffer, seal: Buffer) -> bool:
-        """Whether *seal* was made for exactly this *key* and *body*."""
+    def open(self, key: bytes, data: bytes, start: int) -> bytes | None:
+        """The payload of the entry *data*, which begins at *start*.
+
+        None unless the entry was sealed exactly so, under this *key*.
+        """
         ...
 
 
@@ -53,8 +63,17 @@ class Checksum:
     """A seal against damage, for codecs that are harmless to decode (CRC-32)."""
 
     size = 4
-    signed = False
+    flags = 0
     broken = Reason.MALFORMED
+
+    def close(self, key: bytes, head: bytes, payload: bytes) -> bytes:
+        """The whole entry: *head*, *payload* and the seal of both stored under *key*."""
+        body = head + payload
+        return body + self.make(key, body)
+
+    def open(self, key: bytes, data: bytes, start: int) -> bytes | None:
+        """The payload of the entry *data*, which begins at *start*; None if it is damaged."""
+        return data[start:-4] if self.holds(key, data[:-4], data[-4:]) else None
 
     def make(self, key: bytes, body: Buffer) -> bytes:
         """The seal of *body* stored under *key*."""
@@ -81,14 +100,23 @@ class Signer:
     """
 
     size = 32
-    signed = True
+    flags = SIGNED
     broken = Reason.BAD_SIGNATURE
 
     __slots__ = ("_keyed",)
 
     def __init__(self, secrets: Sequence[str | bytes], *, purpose: str = "entry") -> None:
         salt = f"cache_core/{purpose}".encode()
-        self._keyed = [_keyed(hmac.digest(raw, salt, "sha256")) for raw in _checked(secrets)]
+        self._keyed = [_keyed(hmac.digest(raw, salt, "sha256")) for raw in checked(secrets)]
+
+    def close(self, key: bytes, head: bytes, payload: bytes) -> bytes:
+        """The whole entry: *head*, *payload* and the seal of both stored under *key*."""
+        body = head + payload
+        return body + _mac(*self._keyed[0], key, body)
+
+    def open(self, key: bytes, data: bytes, start: int) -> bytes | None:
+        """The payload of the entry *data*, which begins at *start*; None if it is not ours."""
+        return data[start:-32] if self.holds(key, data[:-32], data[-32:]) else None
 
     def make(self, key: bytes, body: Buffer) -> bytes:
         """The seal of *body* stored under *key*, made with the first secret."""
@@ -124,7 +152,12 @@ def _mac(inner: Hash, outer: Hash, key: bytes, body: Buffer) -> bytes:
     return ended.digest()
 
 
-def _checked(secrets: Sequence[str | bytes]) -> list[bytes]:
+def checked(secrets: Sequence[str | bytes]) -> list[bytes]:
+    """The *secrets* as bytes.
+
+    Raises:
+        ConfigurationError: There is none, or one is empty or neither str nor bytes.
+    """
     if isinstance(secrets, (str, bytes)):
         raise _wrong("one text", "Write a tuple, also for a single secret: ('...',).")
     if not secrets:

@@ -256,7 +256,4 @@ def _named(rule: Rule, statement: UpdateBase, state: ORMExecuteState) -> list[An
 
 
 def _invalidate(cache: Cache, batch: Batch) -> None:
-    if batch.entities:
-        cache.invalidate_many(sorted(batch.entities))
-    for key_type in sorted(batch.key_types):
-        cache.invalidate_type(key_type)
+    cache.after_commit(sorted(batch.entities), sorted(batch.key_types))

@@ -8,7 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import hit_ratio, invalidation, local_hits, misses, remote_hits, stampede
+from tests.benchmarks import (
+    faults,
+    fleet,
+    hit_ratio,
+    invalidation,
+    local_hits,
+    misses,
+    remote_hits,
+    stampede,
+)
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.machine import description, note
 from tests.benchmarks.report import Report
@@ -27,10 +36,12 @@ CHAPTERS: dict[str, Callable[[Bench], None]] = {
     "invalidate": invalidation.run,
     "stampede": stampede.run,
     "hit-ratio": lambda _: hit_ratio.main(),
+    "fleet": fleet.run,
+    "faults": faults.run,
 }
-NEED_REDIS = {"remote", "revalidation", "invalidate"}
-NOT_BY_DEFAULT = {"hit-ratio"}
-"""It takes a minute and its figures are the same each time."""
+NEED_REDIS = {"remote", "revalidation", "invalidate", "fleet", "faults"}
+NOT_BY_DEFAULT = {"hit-ratio", "fleet", "faults"}
+"""They take minutes, or say nothing about a change of the code."""
 
 FULL = Effort(rounds=25, seconds=0.02)
 QUICK = Effort(rounds=7, seconds=0.005)

@@ -273,7 +273,7 @@ def test_a_failing_cache_never_breaks_a_save(ada, caplog, monkeypatch):
     def fail(*_, **__):
         raise RemoteError("no such luck")
 
-    monkeypatch.setattr(cache, "invalidate_many", fail)
+    monkeypatch.setattr(cache, "after_commit", fail)
     renamed(ada, "Ada L.")
     with transaction.atomic():
         renamed(ada, "Ada M.")

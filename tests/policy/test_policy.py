@@ -28,6 +28,13 @@ policies = st.builds(
     copy=st.sampled_from([None, "shared", "copied"]),
     max_local_entries=st.none() | st.integers(1, 10**9),
     max_local_bytes=st.none() | st.integers(1, 10**12),
+    grace=st.none() | ttls,
+    stale_after_invalidation=st.none() | ttls,
+    retry_after=st.none() | ttls,
+    soft_timeout=st.none() | ttls,
+    hard_timeout=st.none() | ttls,
+    early_refresh=st.none() | st.just("auto") | st.floats(0, 99),
+    negative_ttl=st.none() | ttls,
     note=st.none() | st.text(),
 )
 
@@ -88,6 +95,14 @@ def test_nothing_set_says_nothing():
         {"max_local_bytes": -1},
         {"enabled": "maybe"},
         {"note": 5},
+        {"grace": -1},
+        {"stale_after_invalidation": "soon"},
+        {"retry_after": float("inf")},
+        {"soft_timeout": True},
+        {"hard_timeout": "5 minutes"},
+        {"early_refresh": 100},
+        {"early_refresh": "always"},
+        {"negative_ttl": -0.5},
     ],
 )
 def test_a_wrong_value_is_refused_at_once(wrong):
@@ -117,6 +132,51 @@ def test_text_is_coerced():
         {"ENABLED": "False", "RAMP_LOCAL": "50", "MAX_LOCAL_BYTES": "1KiB"}
     )
     assert policy == Policy(enabled=False, ramp_local=50.0, max_local_bytes=1024)
+
+
+def test_the_times_of_grace_and_refresh_are_durations():
+    """As a TTL may be written, each of them may."""
+    policy = Policy.from_mapping(
+        {
+            "GRACE": "1h",
+            "STALE_AFTER_INVALIDATION": "30",
+            "RETRY_AFTER": timedelta(seconds=2),
+            "SOFT_TIMEOUT": "0",
+            "HARD_TIMEOUT": 1.5,
+            "EARLY_REFRESH": "80%",
+            "NEGATIVE_TTL": "10s",
+        }
+    )
+    assert policy == Policy(
+        grace=3600,
+        stale_after_invalidation=30,
+        retry_after=2,
+        soft_timeout=0,
+        hard_timeout=1.5,
+        early_refresh=80,
+        negative_ttl=10,
+    )
+
+
+def test_without_a_wish_there_is_no_grace_and_no_limit():
+    """What is built in: nothing old, nobody's load is cut short, nothing is refreshed early."""
+    found = merge(("code", Policy(ttl=60)))
+    assert (found.grace, found.stale_after_invalidation, found.retry_after) == (0, 0, 5)
+    assert (found.soft_timeout, found.hard_timeout) == (None, 0)
+    assert (found.early_refresh, found.negative_ttl) == (0, None)
+
+
+def test_a_stronger_tier_may_take_them_back():
+    """0 and "off" say something, and None says nothing."""
+    code = Policy(grace=60, hard_timeout=5, early_refresh="auto", soft_timeout=1)
+    found = merge(
+        ("code", code),
+        ("override", Policy(grace=0, hard_timeout=0, early_refresh="off", soft_timeout=None)),
+    )
+    assert (found.grace, found.hard_timeout, found.early_refresh) == (0, 0, 0)
+    assert found.soft_timeout == 1
+    assert found.sources["grace"] == "override"
+    assert found.sources["soft_timeout"] == "code"
 
 
 def test_a_mapping_is_left_alone():

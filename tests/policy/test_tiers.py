@@ -72,6 +72,10 @@ def test_a_failed_provider_marks_the_policy():
         ({"ttl": 0}, {"ttl": 5}, False),
         ({}, {"note": "why"}, False),
         ({}, {"copy": "copied"}, True),
+        ({}, {"grace": 60}, False),
+        ({"grace": 60}, {"grace": 30}, True),
+        ({"grace": 60}, {"soft_timeout": 0, "hard_timeout": 5, "grace": 60}, False),
+        ({"early_refresh": 50}, {"early_refresh": "auto"}, False),
     ],
 )
 def test_what_shrinks_outdates_entries(before, now, expected):

@@ -29,6 +29,7 @@ def make_cache(clock: FakeClock, store: FakeStore) -> Callable[..., Cache]:
 
     def make(**settings: Any) -> Cache:
         settings.setdefault("remote", store)
+        settings.setdefault("breaker_seconds", 0)  # a store that is back is asked at once
         return Cache(clock=clock, **settings)
 
     return make

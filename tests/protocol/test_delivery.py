@@ -12,7 +12,7 @@ from cache_core import Cache, Delivery
 from cache_core.errors import RemoteError
 from cache_core.events import Invalidated, LayerFailed
 from cache_core.layers.base import Bump
-from cache_core.protocol.write import Repeats
+from cache_core.protocol.pending import Repeats
 from cache_core.testing import FakeClock, FakeStore
 from tests.protocol.conftest import Source
 from tests.protocol.test_read import Make, source

@@ -239,3 +239,30 @@ def test_a_loaders_own_error_is_not_taken_for_ours(make_cache: Make) -> None:
     with pytest.raises(Unstorable, match="by the loader"):
         enabled(cache, fails)()
     assert len(runs) == 1
+
+
+def test_two_calls_of_a_request_agree_where_nothing_is_shared(
+    make_cache: Make, store: FakeStore
+) -> None:
+    """While the store is away each task loads for itself; the first to end decides for both (P3)."""
+    cache, gates, runs = make_cache(), [asyncio.Event(), asyncio.Event()], []
+
+    @cache.cached(key_type="row", id_arg="id", use_case="GetRow", ttl=300)
+    async def get(id: int) -> int:
+        mine = len(runs)
+        runs.append(id)
+        await gates[mine].wait()
+        return mine
+
+    async def main() -> list[int]:
+        with cache.enable():
+            tasks = [asyncio.ensure_future(get(1)) for _ in gates]
+            while len(runs) < 2:
+                await asyncio.sleep(0)
+            gates[1].set()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            gates[0].set()
+            return [*(await asyncio.gather(*tasks)), await get(1)]
+
+    store.down = True
+    assert asyncio.run(main()) == [1, 1, 1]

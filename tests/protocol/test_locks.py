@@ -420,7 +420,7 @@ class Later:
         self.may_end = asyncio.Event()
 
         @cache.cached(key_type="row", id_arg="id", use_case="GetRow", ttl=300)
-        async def get(id: int) -> int:
+        async def get(id: int) -> Any:
             self.runs += 1
             self.began.set()
             await self.may_end.wait()

@@ -281,10 +281,10 @@ def test_a_read_beside_a_write_that_fails_does_not_hide_it(
     row = mode(make_cache, "feed")
     add = row.cache.runtime.pending.add
 
-    def read_first(*args: Any) -> None:
+    def read_first(*args: Any, **kwargs: Any) -> None:
         store.down = False
         row.request()
-        add(*args)
+        add(*args, **kwargs)
 
     monkeypatch.setattr(row.cache.runtime.pending, "add", read_first)
     store.down = True

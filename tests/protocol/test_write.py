@@ -9,8 +9,8 @@ import pytest
 from cache_core import Delivery, UnkeyableValue
 from cache_core.events import Invalidated
 from cache_core.layers.base import Bump
+from cache_core.protocol.pending import Pending
 from cache_core.protocol.runtime import _deliver_at_exit
-from cache_core.protocol.write import Pending
 from cache_core.testing import FakeStore
 from tests.protocol.conftest import Source
 from tests.protocol.test_read import Make

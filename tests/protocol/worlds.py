@@ -152,6 +152,12 @@ def start(call: Callable[[], Any]) -> Future[Any]:
     return future
 
 
+def cancel_others() -> None:
+    """Cancels every task of the running loop but this one."""
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
 def enabled(cache: Cache, call: Callable[[], Any]) -> Callable[[], Any]:
     """*call* as one request."""
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from typing_extensions import assert_type
 
-from cache_core import Cache, Cached, Delivery, Key, Policy
+from cache_core import Answer, Cache, Cached, Delivery, Key, LoadContext, Policy
 
 cache = Cache(namespace="typing", default=Policy(ttl=60))
 
@@ -48,6 +48,24 @@ def check_results(user: User) -> None:
     assert_type(get_name(user_id=7, lang="de", short=True), str)
     assert_type(count_users(), int)
     assert_type(get_name.uncached(7, "de"), str)
+
+
+def check_answers() -> None:
+    """What is told of a value keeps its type."""
+    assert_type(get_name.answer(7, "de"), Answer[str])
+    assert_type(get_name.answer(7).value, str)
+    assert_type(get_name.answer(7).age, float)
+    assert_type(cache.loading(), LoadContext)
+
+
+@cache.cached(ttl=60, cache_errors=(KeyError, ValueError))
+def find_name(user_id: int) -> str | None:
+    """A use case whose errors are answers."""
+    load = cache.loading()
+    load.ttl = "5m"
+    if user_id < 0:
+        load.fail("there is no such user")
+    return None
 
 
 async def check_async_results(user: User) -> None:

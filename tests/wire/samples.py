@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta, timezone
+from importlib.util import find_spec
 from zoneinfo import ZoneInfo, available_timezones
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from cache_core.errors import Unreadable
-from cache_core.wire import Signer, Wire
+from cache_core.wire import Cipher, SignedPickle, Signer, TaggedJson, Wire, Zlib
 
 KEY = "app:e:{user_id:42}?lang=s:en#GetUser"
 OTHER_KEY = "app:e:{user_id:43}?lang=s:en#GetUser"
@@ -27,6 +28,20 @@ patiently = settings(deadline=None)  # the machine may be busy; what is tested i
 
 def signer(*secrets):
     return Signer(secrets or ("a secret",))
+
+
+def cipher(*secrets):
+    return Cipher(secrets or ("a secret",))
+
+
+def encrypted_wires() -> dict[str, Wire]:
+    """Wires that encrypt; none where the package for it is missing."""
+    if find_spec("cryptography") is None:
+        return {}
+    return {
+        "encrypted pickle": Wire(SignedPickle(), signer=signer(), cipher=cipher()),
+        "encrypted packed json": Wire(TaggedJson(), cipher=cipher(), compressor=Zlib(from_bytes=0)),
+    }
 
 
 def read(wire: Wire, data: bytes, key: str = KEY):

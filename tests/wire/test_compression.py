@@ -151,7 +151,7 @@ def test_a_reserved_compressor_id_is_refused():
     """Two compressors with one id would read each other's bytes."""
     mirror = Mirror()
     mirror.id = 1
-    with pytest.raises(ConfigurationError, match="16 to 127"):
+    with pytest.raises(ConfigurationError, match="16 to 63"):
         Wire(Raw(), compressor=mirror)
 
 

@@ -21,9 +21,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from cache_core.errors import RemoteError
+from cache_core.layers.redis.arguments import keepalive, tls
 from cache_core.layers.redis.cluster import Cluster, Route, Routed
 from cache_core.layers.redis.commands import Answers, Command, Commands, Replies
-from cache_core.layers.redis.connections import Connections, LoopConnections, keepalive, tls
+from cache_core.layers.redis.connections import Connections, LoopConnections
 from cache_core.layers.redis.node import INFO, Node, Nodes, heartbeat_commands, pulse_of
 from cache_core.layers.redis.options import RedisOptions, decodes, is_async, reads_replicas
 

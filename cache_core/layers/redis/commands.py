@@ -204,7 +204,8 @@ class Commands:
         acknowledged = _accepted(replies)[-1]
         if acknowledged < self._replicas:
             raise RemoteError(
-                f"{acknowledged} of {self._replicas} replicas acknowledged it in time"
+                f"{acknowledged} of {self._replicas} replicas acknowledged it in time",
+                is_outage=False,
             )
         return replies[:-1], epochs
 

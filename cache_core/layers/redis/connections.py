@@ -1,10 +1,14 @@
 """Our own few connections: one operation at a time on each, the last one used is used next.
 
 redis-py's connection objects do the talking (handshake, TLS, parsing); its pool and its command
-machinery are left out, they cost more than the network does on a good day. Threads use a
-connection's socket, threads and loops its parser. Both have no public name and are the same in
-redis-py 5 to 8: the timeout of a live connection cannot be changed otherwise, and the parser hands
-out a refusal as it is, where ``read_response`` raises it and writes a host name for each reply.
+machinery are left out, they cost more than the network does on a good day. Threads give a connection
+a socket that keeps deadlines, threads and loops use its parser. Both have no public name and are the
+same in redis-py 5 to 8: a deadline cannot be kept otherwise, and the parser hands out a refusal as it
+is, where ``read_response`` raises it and writes a host name for each reply.
+
+One deadline holds for a whole exchange: all replies, and the opening of a connection where that is
+needed. What opens one, or waits for a free one, may take ``connect_timeout`` where that is longer. The
+names of hosts are looked up by the operating system, in its own time.
 
 A connection on which anything unexpected happened is thrown away: a late reply must never answer
 the next question. So is one to a server that has changed: a connection survives when its master
@@ -15,12 +19,11 @@ answers when it is opened, and whenever there is a pulse to take.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any, cast
 
 import redis.asyncio.connection
@@ -29,6 +32,8 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ReadOnlyError, RedisError
 
 from cache_core.errors import RemoteError
+from cache_core.layers.deadline import left, within
+from cache_core.layers.redis.arguments import connection_arguments
 from cache_core.layers.redis.commands import Answers, Command
 from cache_core.layers.redis.node import (
     INFO,
@@ -40,54 +45,9 @@ from cache_core.layers.redis.node import (
     pulse_of,
 )
 from cache_core.layers.redis.options import RedisOptions
+from cache_core.layers.redis.timed import TimedSocket, timed
 
 BUSY = "every connection is in use; see 'max_connections'"
-_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-
-
-def connection_arguments(options: RedisOptions) -> tuple[str, dict[str, Any]]:
-    """The name of redis-py's connection class, and what both of its versions are made with."""
-    arguments: dict[str, Any] = {
-        "db": options.db,
-        "username": options.username,
-        "password": options.password,
-        "client_name": options.client_name,
-        "socket_connect_timeout": options.connect_timeout,
-        "protocol": 2,
-        **_NAMELESS,
-    }
-    if options.unix_socket_path:
-        return "UnixDomainSocketConnection", {**arguments, "path": options.unix_socket_path}
-    arguments |= {"host": options.host, "port": options.port, **keepalive()}
-    return ("SSLConnection", arguments | tls(options)) if options.ssl else ("Connection", arguments)
-
-
-def keepalive() -> dict[str, Any]:
-    """Arguments that keep idle connections alive behind balancers that drop silent ones."""
-    known = {getattr(socket, n): value for n, value in _KEEPALIVE.items() if hasattr(socket, n)}
-    return {"socket_keepalive": True, "socket_keepalive_options": known}
-
-
-def tls(options: RedisOptions) -> dict[str, Any]:
-    """The TLS arguments; host names are checked, which redis-py 5 does not do by itself."""
-    chosen = dict(options.ssl_options)
-    checked = chosen.get("ssl_cert_reqs") != "none"
-    return {"ssl_check_hostname": checked, **chosen}
-
-
-def _nameless() -> dict[str, None]:
-    """Leaves out what costs a new connection two round trips: telling Redis the library's name.
-
-    Some releases of redis-py 7 tell it all the same.
-    """
-    known = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
-    names = ("driver_info",) if "driver_info" in known else ("lib_name", "lib_version")
-    return dict.fromkeys(names)
-
-
-_NAMELESS = _nameless()
-
-
 _GONE = (Disconnected, ConnectionError, Changed)
 """How a connection that leads nowhere shows: the other side has closed it, as redis-py says it or as
 Python does, or somebody else answers."""
@@ -108,9 +68,9 @@ _pack = _packer()
 class _Line:
     """A place for one connection of a thread; opens it when asked, again when it was closed."""
 
-    __slots__ = ("_make", "_node", "_nodes", "_parser", "_socket", "_timeout", "connection")
+    __slots__ = ("_make", "_node", "_nodes", "_parser", "_socket", "connection")
 
-    _socket: Any
+    _socket: TimedSocket
     _parser: Any
 
     def __init__(self, make: Callable[..., Any], nodes: Nodes) -> None:
@@ -118,39 +78,55 @@ class _Line:
         self._nodes = nodes
         self._node = NOBODY
         self.connection: Any = None
-        self._timeout = 0.0
 
-    def exchange(self, commands: Sequence[Command], timeout: float, heartbeat: str) -> Answers:
+    def exchange(
+        self, commands: Sequence[Command], timeout: float, heartbeat: str, patience: float
+    ) -> Answers:
+        """Sends *commands* and reads all replies.
+
+        Args:
+            commands: What to send.
+            timeout: Seconds for it on an open connection.
+            heartbeat: As for ``Connections.execute``.
+            patience: Seconds for it where a connection has to be opened, if that is more.
+        """
+        began = monotonic()
         if self.connection is not None:
             try:
                 if self._node is self._nodes.master:
-                    return self._ask(commands, timeout, heartbeat)
+                    return self._ask(commands, began + timeout, timeout, heartbeat)
             except _GONE:
                 # Most likely it was closed while idle, by a restart for example. Every command of
                 # ours may run twice (rule X0), so a fresh connection gets its chance.
                 pass
             self.hang_up()
-        self._open(timeout)
-        return self._ask(commands, timeout, heartbeat)
+        limit = began + max(timeout, patience)
+        self._open(limit, patience)
+        now = monotonic()
+        until = min(limit, now + timeout)
+        return self._ask(commands, until, until - now, heartbeat)
 
     def hang_up(self) -> None:
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.disconnect()
 
-    def _open(self, timeout: float) -> None:
-        self.connection, self._timeout = self._make(socket_timeout=timeout), timeout
+    def _open(self, limit: float, patience: float) -> None:
+        seconds = left(limit, monotonic())
+        connecting = min(seconds, patience)
+        self.connection = self._make(socket_timeout=seconds, socket_connect_timeout=connecting)
+        self.connection.until = limit
         self.connection.connect()
         self._socket, self._parser = self.connection._sock, self.connection._parser  # noqa: SLF001
-        self._node = self._nodes.meet(self._ask([INFO], timeout)[0][0])
+        answers = self._ask([INFO], limit, left(limit, monotonic()))
+        self._node = self._nodes.meet(answers[0][0])
 
-    def _ask(self, commands: Sequence[Command], timeout: float, heartbeat: str = "") -> Answers:
-        if timeout != self._timeout:
-            self._socket.settimeout(timeout)
-            self._timeout = timeout
+    def _ask(
+        self, commands: Sequence[Command], until: float, timeout: float, heartbeat: str = ""
+    ) -> Answers:
         if heartbeat:
             commands = [*heartbeat_commands(heartbeat), *commands]
-        self._socket.sendall(_packed(self.connection, commands))
+        self._socket.send_all(_packed(self.connection, commands), until, timeout)
         replies = [self._parser.read_response() for _ in commands]
         for reply in replies:
             if reply.__class__ is ReadOnlyError:
@@ -172,30 +148,34 @@ class Connections:
 
     def __init__(self, options: RedisOptions, nodes: Nodes) -> None:
         kind, arguments = connection_arguments(options)
-        cls = getattr(redis.connection, kind)
+        cls = timed(getattr(redis.connection, kind))
         self._patience = options.connect_timeout
         # append and pop are atomic: the fast path needs no lock. Open lines stand at the right.
         self._lines = deque(
-            _Line(lambda **more: cls(**arguments, **more), nodes)
+            _Line(lambda **more: cls(**{**arguments, **more}), nodes)
             for _ in range(options.max_connections)
         )
         self._freed = threading.Condition()
         self._waiting = 0
 
     def execute(self, commands: Sequence[Command], timeout: float, heartbeat: str = "") -> Answers:
-        """Sends *commands* at once and reads all replies; each has *timeout* seconds.
+        """Sends *commands* at once and reads all replies, within *timeout* seconds.
 
         Args:
             commands: What to send.
-            timeout: Seconds for each reply.
+            timeout: Seconds for all of it; ``connect_timeout`` where that is longer and there is no
+                open connection that is free.
             heartbeat: The key to write for a pulse, which is then the first reply; empty for none.
         """
+        patience = self._patience
         try:
             line = self._lines.pop()
         except IndexError:
-            line = self._wait()
+            line, waited = self._wait()
+            patience = max(timeout, patience) - waited
+            timeout = min(timeout, patience)
         try:
-            return line.exchange(commands, timeout, heartbeat)
+            return line.exchange(commands, timeout, heartbeat, patience)
         except BaseException:
             line.hang_up()
             raise
@@ -218,7 +198,9 @@ class Connections:
             with self._freed:
                 self._freed.notify()
 
-    def _wait(self) -> _Line:
+    def _wait(self) -> tuple[_Line, float]:
+        """A line that somebody gave back, and for how many seconds it was waited for."""
+        began = monotonic()
         with self._freed:
             self._waiting += 1  # whoever gives a line back from here on tells us
             try:
@@ -226,8 +208,8 @@ class Connections:
             finally:
                 self._waiting -= 1
         if line is None:
-            raise RemoteError(BUSY)
-        return line
+            raise RemoteError(BUSY, is_outage=False)
+        return line, monotonic() - began
 
     def _free(self) -> _Line | None:
         try:
@@ -251,18 +233,22 @@ class _LoopLine:
         self.is_late = False
 
     async def exchange(
-        self, commands: Sequence[Command], timeout: float, heartbeat: str
+        self, commands: Sequence[Command], timeout: float, heartbeat: str, patience: float
     ) -> Answers:
+        """As of ``_Line``."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         if self.connection is not None:
             try:
                 if self._node is self._nodes.master:
-                    return await self._ask(commands, timeout, heartbeat)
+                    return await self._ask(commands, began + timeout, heartbeat)
             except _GONE:
                 if self.is_late:
                     raise
             await self.hang_up()
-        await self._open(timeout)
-        return await self._ask(commands, timeout, heartbeat)
+        limit = began + max(timeout, patience)
+        await within(left(limit, loop.time()), self._open(limit, patience))
+        return await self._ask(commands, min(limit, loop.time() + timeout), heartbeat)
 
     async def hang_up(self, *, nowait: bool = True) -> None:
         connection, self.connection = self.connection, None
@@ -271,27 +257,31 @@ class _LoopLine:
             with suppress(RedisError):  # it is closed all the same, only not in good order
                 await connection.disconnect(nowait=nowait)
 
-    async def _open(self, timeout: float) -> None:
-        self.connection = self._make(socket_timeout=timeout)
-        await self.connection.connect()
+    async def _open(self, limit: float, patience: float) -> None:
+        seconds = left(limit, asyncio.get_running_loop().time())
+        connecting = min(seconds, patience)
+        connection = self._make(socket_timeout=seconds, socket_connect_timeout=connecting)
+        self.connection = connection
+        await connection.connect()
         # From here on one timer watches over a whole exchange, for less than redis-py's two cost.
-        self.connection.socket_timeout = None
-        self._node = self._nodes.meet((await self._ask([INFO], timeout))[0][0])
+        connection.socket_timeout = None
+        self._node = self._nodes.meet((await self._ask([INFO], limit))[0][0])
 
-    async def _ask(
-        self, commands: Sequence[Command], timeout: float, heartbeat: str = ""
-    ) -> Answers:
+    async def _ask(self, commands: Sequence[Command], until: float, heartbeat: str = "") -> Answers:
         connection = self.connection
         if heartbeat:
             commands = [*heartbeat_commands(heartbeat), *commands]
-        self._timer = asyncio.get_running_loop().call_later(timeout, self._check)
+        loop = asyncio.get_running_loop()
+        timer = self._timer = loop.call_at(until, self._check, connection)
         try:
             packed = _packed(connection, commands)
             await connection.send_packed_command(packed, check_health=False)
             parser = connection._parser  # noqa: SLF001 - see above
             replies = [await parser.read_response() for _ in commands]
         finally:
-            self._timer.cancel()
+            timer.cancel()
+            if self.connection is connection:  # else somebody uses another one here by now
+                self._timer.cancel()
         for reply in replies:
             if reply.__class__ is ReadOnlyError:
                 self._nodes.master = None  # no longer the master: the name may lead to the new one
@@ -299,14 +289,15 @@ class _LoopLine:
             return _with_pulse(replies, self._node, self._nodes)
         return replies, (self._node.epoch,) * len(replies)
 
-    def _check(self) -> None:
+    def _check(self, connection: Any) -> None:
         """Time is up. When the loop itself was late, a reply that is here by now still counts."""
-        self._timer = asyncio.get_running_loop().call_soon(self._expire)
+        if self.connection is connection:
+            self._timer = asyncio.get_running_loop().call_soon(self._expire, connection)
 
-    def _expire(self) -> None:
+    def _expire(self, connection: Any) -> None:
         self.is_late = True
         # Ends the pending read with an error. Kept, for a loop holds its tasks weakly.
-        hanging_up = self.connection.disconnect(nowait=True)
+        hanging_up = connection.disconnect(nowait=True)
         self._hanging_up = asyncio.get_running_loop().create_task(hanging_up)
 
 
@@ -325,7 +316,7 @@ class LoopConnections:
         cls = getattr(redis.asyncio.connection, kind)
         self._patience = options.connect_timeout
         self._lines = deque(
-            _LoopLine(lambda **more: cls(**arguments, **more), nodes)
+            _LoopLine(lambda **more: cls(**{**arguments, **more}), nodes)
             for _ in range(options.max_connections)
         )
         self._waiters: deque[asyncio.Future[_LoopLine]] = deque()
@@ -338,12 +329,18 @@ class LoopConnections:
 
         Args:
             commands: What to send.
-            timeout: Seconds for all of it.
+            timeout: As for ``Connections.execute``.
             heartbeat: As for ``Connections.execute``.
         """
-        line = self._lines.pop() if self._lines else await self._wait()
+        patience = self._patience
+        if self._lines:
+            line = self._lines.pop()
+        else:
+            line, waited = await self._wait()
+            patience = max(timeout, patience) - waited
+            timeout = min(timeout, patience)
         try:
-            answers = await line.exchange(commands, timeout, heartbeat)
+            answers = await line.exchange(commands, timeout, heartbeat, patience)
             if self._is_closed:
                 await line.hang_up(nowait=False)
             return answers
@@ -373,8 +370,11 @@ class LoopConnections:
         else:
             self._lines.appendleft(line)
 
-    async def _wait(self) -> _LoopLine:
-        waiter: asyncio.Future[_LoopLine] = asyncio.get_running_loop().create_future()
+    async def _wait(self) -> tuple[_LoopLine, float]:
+        """As of ``Connections``."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        waiter: asyncio.Future[_LoopLine] = loop.create_future()
         self._waiters.append(waiter)
         try:
             await asyncio.wait({waiter}, timeout=self._patience)
@@ -384,9 +384,9 @@ class LoopConnections:
             waiter.cancel()
             raise
         if waiter.done():
-            return waiter.result()
+            return waiter.result(), loop.time() - began
         waiter.cancel()
-        raise RemoteError(BUSY)
+        raise RemoteError(BUSY, is_outage=False)
 
 
 def _with_pulse(replies: list[Any], node: Node, nodes: Nodes) -> Answers:

@@ -11,11 +11,13 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from importlib.util import find_spec
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from cache_core.errors import MissingExtra, RemoteError
 from cache_core.events import logger
 from cache_core.layers.base import Fetch, Fetched, RemoteOperation, RemoteResult
+from cache_core.layers.deadline import left
 from cache_core.layers.redis.commands import Commands, ping
 from cache_core.layers.redis.node import Nodes
 
@@ -37,6 +39,11 @@ class RedisLayer:
         options: How to reach Redis.
         namespace: What every key of ours begins with.
 
+    Attributes:
+        read_timeout, write_timeout: Seconds that a ``Fetch`` and any other operation may take.
+        keeps_deadlines: Whether they are kept to the letter; clients that others made, and those of
+            a cluster, have timeouts of their own.
+
     Raises:
         MissingExtra: The package ``redis`` is not installed.
     """
@@ -48,7 +55,9 @@ class RedisLayer:
         self._namespace = namespace
         self._commands = {k: Commands(namespace, options, per_key=k) for k in (False, True)}
         waiting = options.wait_timeout if options.wait_replicas else 0.0
-        self._write_timeout = options.write_timeout + waiting
+        self.read_timeout = options.read_timeout
+        self.write_timeout = options.write_timeout + waiting
+        self.keeps_deadlines = not (options.is_given or options.cluster)
         self._nodes = Nodes(options)
         self._threads = _PerProcess(self._open)
         self._loops = _PerLoop(self._aopen)
@@ -67,9 +76,9 @@ class RedisLayer:
                 beat = commands.heartbeat() if operation.pulse else ""
                 if not words and not beat:
                     return _NOTHING
-                answers = executor.execute(words, self._options.read_timeout, beat)
+                answers = executor.execute(words, self.read_timeout, beat)
                 return commands.fetched(operation, answers)
-            return _run(executor, commands.talk(operation), self._write_timeout)
+            return _run(executor, commands.talk(operation), self.write_timeout)
         except Exception as error:
             raise self._failure(error, operation) from error
 
@@ -83,9 +92,9 @@ class RedisLayer:
                 beat = commands.heartbeat() if operation.pulse else ""
                 if not words and not beat:
                     return _NOTHING
-                answers = await executor.execute(words, self._options.read_timeout, beat)
+                answers = await executor.execute(words, self.read_timeout, beat)
                 return commands.fetched(operation, answers)
-            return await _arun(executor, commands.talk(operation), self._write_timeout)
+            return await _arun(executor, commands.talk(operation), self.write_timeout)
         except Exception as error:
             raise self._failure(error, operation) from error
 
@@ -134,7 +143,7 @@ class RedisLayer:
 
             if isinstance(executor, Client):
                 return executor.sweep(commands, batch)
-            return _run(executor, commands.sweep(batch), self._options.write_timeout)
+            return _walk(executor, commands.sweep(batch), self._options.write_timeout)
         except Exception as error:
             raise self._failure(error, "sweep") from error
 
@@ -168,10 +177,36 @@ class RedisLayer:
         text = str(error) if ours else f"a {kind.__name__}"
         if self._options.password:
             text = text.replace(self._options.password, "***")
-        return RemoteError(f"{name} failed at {self.describe()}: {text}")
+        message = f"{name} failed at {self.describe()}: {text}"
+        return RemoteError(message, is_outage=_is_outage(error))
 
 
 def _run(executor: Executor, talk: Generator[Any, Any, T], timeout: float) -> T:
+    """Has *executor* carry out *talk*, all of it within *timeout* seconds."""
+    until, seconds = monotonic() + timeout, timeout
+    try:
+        commands = next(talk)
+        while True:
+            commands = talk.send(executor.execute(commands, seconds))
+            seconds = left(until, monotonic())
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
+async def _arun(executor: AsyncExecutor, talk: Generator[Any, Any, T], timeout: float) -> T:
+    """As ``_run``."""
+    until, seconds = monotonic() + timeout, timeout
+    try:
+        commands = next(talk)
+        while True:
+            commands = talk.send(await executor.execute(commands, seconds))
+            seconds = left(until, monotonic())
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
+def _walk(executor: Executor, talk: Generator[Any, Any, T], timeout: float) -> T:
+    """Has *executor* carry out *talk*, each round trip within *timeout* seconds."""
     try:
         commands = next(talk)
         while True:
@@ -180,13 +215,12 @@ def _run(executor: Executor, talk: Generator[Any, Any, T], timeout: float) -> T:
         return cast("T", end.value)
 
 
-async def _arun(executor: AsyncExecutor, talk: Generator[Any, Any, T], timeout: float) -> T:
+def _is_outage(error: Exception) -> bool:
     try:
-        commands = next(talk)
-        while True:
-            commands = talk.send(await executor.execute(commands, timeout))
-    except StopIteration as end:
-        return cast("T", end.value)
+        from cache_core.layers.redis.outages import is_outage
+    except ImportError:
+        return True  # redis-py itself cannot be imported
+    return is_outage(error)
 
 
 class _Place(Generic[T]):

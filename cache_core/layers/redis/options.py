@@ -37,8 +37,9 @@ class RedisOptions:
         cluster: Whether the server is a node of a Redis Cluster.
         client_name: What ``CLIENT LIST`` shows for our connections.
         connect_timeout: Seconds to get a connection: a free one, or a new one.
-        read_timeout: Seconds that Redis has to answer a read.
-        write_timeout: Seconds that Redis has to answer a write.
+        read_timeout: Seconds that a read may take, everything included; ``connect_timeout`` where
+            that is longer and the read has to get a connection first.
+        write_timeout: The same for a write.
         max_connections: How many connections a process (or an event loop) opens at most.
         on_failover: What becomes of entries when Redis restarts or fails over: ``"flush"`` takes
             them for lost, as invalidations may be; ``"keep"`` goes on serving them.
@@ -47,7 +48,8 @@ class RedisOptions:
         feed: How processes hear of each other's invalidations where they keep versions:
             ``"tracking"`` from Redis itself, ``"pubsub"`` by messages that writers publish,
             ``"off"`` not at all.
-        client: A ready ``redis.Redis`` or ``redis.RedisCluster``; its own timeouts hold.
+        client: A ready ``redis.Redis`` or ``redis.RedisCluster``; its own timeouts hold, what takes
+            longer than ``read_timeout`` or ``write_timeout`` counts as a failure.
         async_client: The same for asyncio. It belongs to one event loop.
         factory: Makes the client of each process.
         async_factory: Makes the client of each event loop; by default *factory* is asked.
@@ -355,7 +357,7 @@ PROTOCOL_COERCE: Mapping[str, Coerce[Any]] = {
 }
 
 GIVEN_CLIENTS = ("client", "async_client", "factory", "async_factory")
-BESIDE_CLIENTS = {*GIVEN_CLIENTS, *PROTOCOL_COERCE}
+BESIDE_CLIENTS = {*GIVEN_CLIENTS, *PROTOCOL_COERCE, "read_timeout", "write_timeout"}
 COERCE: Mapping[str, Coerce[Any]] = {
     **CONNECTION_COERCE,
     **PROTOCOL_COERCE,

@@ -18,8 +18,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cache_core.errors import RemoteError
+from cache_core.layers.redis.arguments import connection_arguments
 from cache_core.layers.redis.commands import Command
-from cache_core.layers.redis.connections import connection_arguments
 from cache_core.layers.redis.options import RedisOptions, is_async
 
 _CHUNK = 256 * 1024

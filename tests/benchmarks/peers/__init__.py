@@ -16,9 +16,11 @@ from typing import Any
 from tests.benchmarks.machine import note
 from tests.benchmarks.subject import Loader
 
-LOCAL, REMOTE = "local", "remote"
+LOCAL, REMOTE, PRODUCTION = "local", "remote", "production"
 
-_MODULES = ("by_hand", "own", "in_memory", "gcaches", "regions", "cashew", "djangos", "flasks")
+_MODULES = (
+    "by_hand", "own", "in_memory", "gcaches", "regions", "cashew", "djangos", "flasks", "production",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Entry:
 
     Args:
         name: What tables call it.
-        layer: ``LOCAL`` or ``REMOTE``.
+        layer: ``LOCAL``, ``REMOTE``, or ``PRODUCTION``: remote, as users set it up.
         is_async: Whether ``call`` and ``invalidate`` are coroutine functions.
         needs: The module that must be importable.
         make: Makes it.
@@ -110,9 +112,16 @@ _missing: set[str] = set()
 
 
 def _is_there(entry: Entry) -> bool:
-    if find_spec(entry.needs):
+    if _found(entry.needs):
         return True
     if entry.needs not in _missing:
         _missing.add(entry.needs)
         note(f"left out: {entry.name}, because {entry.needs!r} is not installed")
     return False
+
+
+def _found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it would be in
+        return False

@@ -244,7 +244,7 @@ def test_an_update_by_key_does_not_know_the_former_owner(session, shop, log):
     """The row is exact, its owner is not: it may have been taken from anybody."""
     session.execute(sa.update(shop.Order), [{"id": 10, "customer_id": 2}])
     session.commit()
-    assert log == ["{order:10}", CUSTOMERS]
+    assert log == [CUSTOMERS, "{order:10}"]
 
 
 def test_a_statement_about_a_subclass_or_its_base(session, shop, log):

@@ -229,7 +229,7 @@ def test_a_publisher_that_fails_does_not_fail_the_commit(session, shop, cache, m
     def fail(*_, **__):
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(cache, "invalidate_many", fail)
+    monkeypatch.setattr(cache, "after_commit", fail)
     rename(session, shop, name="committed")
     with caplog.at_level(logging.ERROR, "cache_core"):
         session.commit()

@@ -108,7 +108,7 @@ def test_a_pulse_drops_every_connection_of_the_process(layer, server):
         with_lines = layer._threads.get()
         line = with_lines._lines.pop()
         barrier.wait()  # so that each thread uses a connection of its own
-        line.exchange([("PING",)], 1, "")
+        line.exchange([("PING",)], 1, "", 1)
         with_lines._give(line)
 
     threads = [threading.Thread(target=fetch) for _ in range(4)]
@@ -121,7 +121,7 @@ def test_a_pulse_drops_every_connection_of_the_process(layer, server):
     now = epoch(layer)
     executor = layer._threads.get()
     for line in list(executor._lines)[-4:]:
-        assert line.exchange([("PING",)], 1, "")[1] == (now,)
+        assert line.exchange([("PING",)], 1, "", 1)[1] == (now,)
 
 
 def test_a_pulse_on_a_loop_drops_every_connection_of_it(layer, server):

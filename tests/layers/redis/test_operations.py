@@ -63,12 +63,9 @@ def sent(layer, monkeypatch):
     pieces = []
 
     class Socket:
-        def sendall(self, data):
+        def send_all(self, data, until, timeout):
             pieces.append(bytes(data))
-            original.sendall(data)
-
-        def settimeout(self, seconds):
-            original.settimeout(seconds)
+            original.send_all(data, until, timeout)
 
     original, line._socket = line._socket, Socket()
     return pieces
@@ -242,7 +239,8 @@ def test_a_bump_waits_for_replicas(perform, private_redis, make_layer):
 
 def test_a_bump_without_enough_replicas_has_failed(perform, private_redis, make_layer):
     """Fewer acknowledgements in time: the bump is done, but not safe, and is to be repeated."""
-    layer = make_layer(private_redis().url, wait_replicas=2, wait_timeout=0.001)
+    patient = {"connect_timeout": 5, "write_timeout": 5}
+    layer = make_layer(private_redis().url, wait_replicas=2, wait_timeout=0.001, **patient)
     for operation in (Bump((USER,), LIFE), Mark((USER,), LIFE, "one", LIFE)):
         with pytest.raises(RemoteError, match="0 of 2 replicas"):
             perform(layer, operation)

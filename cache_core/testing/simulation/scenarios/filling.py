@@ -225,8 +225,9 @@ def _always_ok(tell: Any) -> Any:
     return lambda self, values, delivery: tell(self, values, Delivery.OK)
 
 
-def _not_delivered(runtime: Any, now: float) -> Steps[None]:
+def _not_delivered(runtime: Any, now: float) -> Steps[bool]:
     yield from ()
+    return True
 
 
 SUBJECT = Subject(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cache_core.testing.simulation.scenarios import (
+    ageing,
     composing,
     feeding,
     filling,
@@ -26,4 +27,5 @@ SUBJECTS = (
     pinning.SUBJECT,
     locking.SUBJECT,
     composing.SUBJECT,
+    ageing.SUBJECT,
 )

@@ -18,6 +18,7 @@ from cache_core.events import Hooks
 from cache_core.layers.base import RemoteOperation, RemoteResult
 from cache_core.policy.policy import Policy
 from cache_core.protocol.runtime import Runtime, _runtimes
+from cache_core.protocol.ticks import Ticks
 from cache_core.testing.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -181,6 +182,10 @@ class DeclaredCache(Cache):
         runtime.random = _half
         runtime.token = partial(next, map(f"{name.replace(' ', '')}t{{}}".format, count(1)))
         runtime.owner = name
+        if runtime.remote is not None:
+            # Without a guard: outages of seconds are not simulated.
+            runtime.remote = self.connection
+            runtime.ticks = Ticks(self.connection)
         for function in self._functions.values():
             runtime.plan(function)  # A feed begins with the first plan that wants it.
         return runtime

@@ -146,7 +146,7 @@ def relay(process: CacheProcess) -> Actor:
 
 def deposed(store: FakeStore) -> FakeStore:
     """A store that goes on as *store* is now; what either of them makes is told from the other's."""
-    old = FakeStore(store._clock)  # noqa: SLF001
+    old = FakeStore(store.clock)
     old.versions, old.entries, old.locks = (
         dict(store.versions),
         dict(store.entries),

@@ -7,7 +7,9 @@ from cache_core.cached import CachedFunction
 from cache_core.layers.memory import MemoryLayer
 from cache_core.policy.overrides import Overrides
 from cache_core.protocol.call import Call
+from cache_core.protocol.flights import Flight
 from cache_core.protocol.pace import Pace
+from cache_core.protocol.pending import Pending
 from cache_core.protocol.plan import Kept, Plan
 from cache_core.protocol.runtime import Runtime
 from cache_core.protocol.versions import VersionTable
@@ -26,7 +28,7 @@ def _constant(_: object) -> None:
 _CONSTANTS = frozenset(
     {
         *("_default", "_targets", "current", "uncommitted", "snapshot_since", "ticks"),
-        *("memo_seconds", "memo_entries", "flight_seconds", "_feeding"),
+        *("memo_seconds", "memo_entries", "flight_seconds", "_feeding", "background", "hottest"),
     }
 )
 
@@ -35,15 +37,18 @@ LENS = Lens(
         # What it was made with, and supplies of names.
         FakeStore: frozenset({"log", "_does", "_listeners", "_nonces", "_epochs"}),
         VersionTable: frozenset({"_count"}),
+        Pending: frozenset({"_delivered_late", "_overflows"}),
         # Figures, and what never changes in the life of the object.
         Runtime: frozenset(
-            {"invalidations", "_tallies", "hooks", "settings", "_wire_for", "token"} | _CONSTANTS
+            {"invalidations", "_tallies", "hooks", "settings", "_wire_for", "token", "breaker"}
+            | _CONSTANTS
         ),
         # What follows from the key, and from the plan, of which a run has one for each function.
         Call: frozenset({"target", "args", "kwargs", "plan", "identity", "storage", "things"}),
         Kept: frozenset({"plan", "identity", "key", "queue", "weight", "before", "after"}),
         Plan: frozenset({"tally", "effective", "local", "remote", "wire", "use_case"}),
         Overrides: frozenset({"_subscribers"}),
+        Flight: frozenset({"began"}),
         # Moments count by their distance from it.
         FakeClock: frozenset({"now"}),
     },

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Generator
+from contextlib import suppress
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from cache_core.errors import RemoteError
 from cache_core.layers.base import Fetch, RemoteOperation, RemoteResult
+from cache_core.protocol.flights import FlightOutcome
 from cache_core.protocol.operations import (
     Ask,
     Compute,
+    Convert,
     Load,
     Loaded,
     Now,
     Operation,
     Sleep,
+    Spawn,
     Steps,
     Wait,
 )
@@ -123,28 +128,50 @@ class Task:
     # -- operations --------------------------------------------------------------------------------
 
     def _carry_out(self, operation: Operation) -> Doing[object]:
-        world = self.process.world
         if isinstance(operation, Load):
             return (yield from self._load(operation))
         if isinstance(operation, Wait):
-            flight = operation.flight
-            yield Turn(("joins a load",), ready=lambda: flight.outcome is not None)
-            return flight.outcome
-        if isinstance(operation, Sleep):
-            return (yield from self._sleep(operation.seconds))
-        if isinstance(operation, Now):
-            if world.is_timed:
-                yield "looks at the clock"
-            return world.clock.monotonic()
+            return (yield from self._wait(operation))
+        if isinstance(operation, (Sleep, Now)):
+            return (yield from self._look_or_sleep(operation))
+        if isinstance(operation, Spawn):
+            return self._spawn(operation)
         if isinstance(operation, Compute):
             yield f"calls {operation.function.__name__}"
-            return operation.function(*operation.args, **operation.kwargs)
+            operation = Convert(partial(operation.function, *operation.args, **operation.kwargs))
+        if isinstance(operation, Convert):
+            return operation.function(*operation.args)
         assert not isinstance(operation, Ask)  # the simulated policies are fixed
         return (yield from self._ask_the_store(operation))
 
-    def _sleep(self, seconds: float) -> Doing[float]:
+    def _wait(self, operation: Wait) -> Doing[FlightOutcome | None]:
+        """Whoever does not wait to the end may have waited long enough at any time."""
+        flight = operation.flight
+        if operation.seconds is None:
+            yield Turn(("joins a load",), ready=lambda: flight.outcome is not None)
+        else:
+            yield "waits for a load"
+        return flight.outcome
+
+    def _spawn(self, operation: Spawn) -> bool:
+        """What runs beside its caller is in no transaction, and raises for nobody."""
+
+        def steps() -> Turns:
+            with suppress(Exception):
+                yield from Task(self.process, self.scope).run(operation.steps, operation.call)
+
+        name = self.process.named("background load")
+        self.process.world.start(Actor(name, steps(), process=self.process))
+        return True
+
+    def _look_or_sleep(self, operation: Sleep | Now) -> Doing[float]:
         """Sleeping is what makes time pass; nobody else needs to be quick meanwhile, and may be."""
-        clock = self.process.world.clock
+        world, clock = self.process.world, self.process.world.clock
+        if isinstance(operation, Now):
+            if world.is_timed:
+                yield "looks at the clock"
+            return clock.monotonic()
+        seconds = operation.seconds
         until = clock.now + ceil(seconds / TICK) * TICK
         yield Turn((f"sleeps for {seconds:g} s",), ready=lambda: self.process.world.may_be(until))
         clock.now = max(clock.now, until)

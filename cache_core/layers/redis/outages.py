@@ -1,0 +1,37 @@
+"""Which errors speak of a Redis that is in trouble, and which of one operation only.
+
+The circuit breaker counts the first kind: no answer, or one that nearly every operation would get.
+"""
+
+from __future__ import annotations
+
+from redis.exceptions import ResponseError
+
+from cache_core.errors import RemoteError
+
+# redis-py strips the code of some errors, differently by version, and scripts wrap it. What is left
+# is the name of redis-py's class, or the text.
+_CLASSES = {"ReadOnlyError", "OutOfMemoryError", "ClusterDownError", "MasterDownError"}
+_CODES = (
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOAUTH",
+    "NOREPLICAS",
+    "READONLY",
+)
+_TEXTS = ("used memory > 'maxmemory'", "Authentication required", "Not enough good replicas")
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether *error* says that the next operations are likely to fail as well."""
+    if isinstance(error, RemoteError):
+        return error.is_outage
+    if not isinstance(error, ResponseError):
+        return True  # no answer, a late one, or one that is none
+    if type(error).__name__ in _CLASSES:
+        return True
+    text = str(error)
+    return any(part in text for part in (*_CODES, *_TEXTS))

@@ -1,0 +1,93 @@
+"""Tests apart from each other: nothing that one left in a cache is found by the next.
+
+All of it is about every cache of the process: those that a test suite does not know of, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from cache_core import blocks
+from cache_core.protocol import runtime as runtimes
+from cache_core.protocol.scope import AnyScope, Scope
+from cache_core.testing.places import caller
+
+if TYPE_CHECKING:
+    from cache_core.protocol.runtime import Runtime
+
+
+@contextmanager
+def caching_off() -> Iterator[None]:
+    """Leaves caching off in every scope that begins in the block, whoever begins it.
+
+    Also where a framework begins one for each request. A cached function is the function.
+    """
+    before = blocks.on_or_off
+
+    def off(scope: AnyScope, **_: bool) -> AnyScope | None:
+        return before(scope, on=False)
+
+    with patch.object(blocks, "on_or_off", off):
+        yield
+
+
+def forget() -> None:
+    """Empties what each cache of the process keeps in it: local layer, loads under way, figures.
+
+    Policies, overrides and versions stay, and so does what a store has.
+    """
+    for runtime in tuple(runtimes._runtimes):  # noqa: SLF001 - of one package
+        _forget(runtime)
+
+
+def _forget(runtime: Runtime) -> None:
+    runtime.local.clear()
+    runtime.flights.after_fork()
+    runtime.invalidations = 0
+    for tally in runtime.tallies().values():
+        tally.after_fork()
+    for own in runtime._targets():  # noqa: SLF001 - of one package
+        own.calls_while_off = 0  # type: ignore[attr-defined]  # a cached function, out here
+
+
+class OpenScopes:
+    """The scopes that began and did not end."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[Scope, str]] = []
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Notes where each scope of the block begins, in any thread or task."""
+        begun = self._begun
+
+        class _Noted(Scope):
+            __slots__ = ()
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                begun.append((self, caller()))
+
+        with patch.object(blocks, "Scope", _Noted):
+            yield
+
+    def close(self) -> tuple[str, ...]:
+        """Ends those that are open; returns where they began."""
+        left = [(scope, where) for scope, where in self._begun if not scope.closed]
+        for scope, _ in left:
+            scope.close()
+            _leave(scope)
+        self._begun.clear()
+        return tuple([where for _, where in left])
+
+
+def _leave(scope: Scope) -> None:
+    """Takes *scope* from the running code, if it is in it."""
+    current = scope.runtime.current
+    for holder in (current.scope, current.active):
+        held = holder.get()
+        if held is not None and held.real is scope:
+            holder.set(None)
