@@ -374,7 +374,6 @@ def beside(pytester, monkeypatch, code, *args, conftest=CONFTEST, ini=""):
 
 def test_with_asyncio_tests_caching_is_on_in_the_task(pytester, monkeypatch):
     """pytest-asyncio runs a test in a task of a loop that was made before."""
-    pytest.importorskip("pytest_asyncio")
     result = beside(
         pytester,
         monkeypatch,
@@ -403,7 +402,6 @@ async def test_off():
 
 def test_with_xdist_each_worker_has_its_own(pytester, monkeypatch):
     """Markers and reports go through processes."""
-    pytest.importorskip("xdist")
     result = beside(
         pytester,
         monkeypatch,
@@ -426,7 +424,6 @@ def test_chaos(turn):
 
 def test_with_django_requests_are_kept_apart(pytester, monkeypatch):
     """The middleware's scope is one like any other; a test may switch all of them off."""
-    pytest.importorskip("pytest_django")
     pytester.makepyfile(
         settings="""
 SECRET_KEY = "s" * 32

@@ -13,7 +13,7 @@ from cache_core.wire.signing import Checksum
 blobs = st.binary(max_size=40)
 
 
-@pytest.mark.parametrize("seal", [Signer(("a secret",)), Checksum()], ids=repr)
+@pytest.mark.parametrize("seal", [Signer(("a secret",)), Checksum()], ids=["signed", "checksum"])
 class TestSeal:
     def test_holds_for_what_it_was_made_for(self, seal):
         """A seal has the announced size and holds for the same key and bytes."""
