@@ -26,10 +26,10 @@ demo: $(SETUP)  ## Django over real data: a narrated run, then a site to look at
 demo-flask: $(SETUP)  ## the same with Flask
 	@$(RUN) example_projects/flask_catalog/demo.py $(ARGS)
 
-test: $(SETUP)  ## all tests with branch coverage (ARGS are given to pytest)
+test: $(SETUP)  ## all tests with branch coverage (ARGS="tests/keys -x": those, by pytest)
 	@tests/tools/redis.sh
 	@tests/tools/memcached.sh
-	$(RUN) -m pytest --cov $(ARGS)
+	@$(RUN) $(if $(strip $(ARGS)),-m pytest $(ARGS),tests/tools/run_all.py)
 
 lint: $(SETUP)  ## ruff, formatting, import contracts
 	$(RUN) -m ruff check

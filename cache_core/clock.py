@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Protocol
 
 
@@ -10,7 +11,11 @@ class Clock(Protocol):
     """Where a cache gets its time from; tests pass ``cache_core.testing.FakeClock``."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back; measures ages and deadlines in this process."""
+        """Seconds on a clock that never goes back; measures ages and deadlines in this process.
+
+        It should go on while the host is suspended: what was believed before may be long out of
+        date when the host wakes up.
+        """
         ...
 
     def wall(self) -> float:
@@ -19,7 +24,14 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The operating system's clocks."""
+    """The operating system's clocks.
 
-    monotonic = staticmethod(time.monotonic)
+    Linux stops its monotonic clock while the host is suspended, and has another one that goes on.
+    """
+
+    monotonic = staticmethod(
+        partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+        if hasattr(time, "CLOCK_BOOTTIME")
+        else time.monotonic
+    )
     wall = staticmethod(time.time)

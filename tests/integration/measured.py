@@ -8,6 +8,7 @@ import threading
 import time
 
 from cache_core import Cache, Policy
+from cache_core.clock import SystemClock
 from cache_core.protocol.feed import FeedTable
 from cache_core.protocol.lease import Lease
 from tests.integration.process import serve
@@ -15,6 +16,7 @@ from tests.integration.row import until
 from tests.integration.site import SECRET
 
 MODULE = "tests.integration.measured"
+CLOCK = SystemClock()
 VERSION = "0123456789abcdefn1790000000000.abcdefghijkl"
 
 
@@ -51,7 +53,7 @@ class Worker:
         """Notes from now on when the feed has taken in what changed."""
         self._read(0), self._read(0)
         table = self._cache.runtime.feed
-        until(lambda: table.usable(time.monotonic()))
+        until(lambda: table.usable(CLOCK.monotonic()))
         pushed = table.pushed
 
         def noted(things):
@@ -101,7 +103,7 @@ class Worker:
         """Bytes that *number* versions take in a feed's table, their texts included."""
         before = resident()
         table = FeedTable(4 * number, lease=Lease())
-        table.connected(VERSION[:16], time.monotonic())
+        table.connected(VERSION[:16], CLOCK.monotonic())
         for row in range(number):
             things = (f"{{row:{row}}}",)
             table.keep(things, (f"{VERSION}{row % 10}",), table.reserve(things))

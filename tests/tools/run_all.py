@@ -1,0 +1,72 @@
+"""Runs all tests folder by folder, two folders at a time, and reports one coverage of them.
+
+A process for each folder and no pytest-xdist: tests that fork, or that search through states, go
+without coverage, which xdist's workers do not leave off.
+
+    run_all.py [OPTION ...]        options are given to each pytest
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TOGETHER = 2
+LONG = ["tests/testing", "tests/layers/redis", "tests/integration", "tests/layers/memcached"]
+"""These begin first, so that no long one is left over at the end."""
+
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+PART = ["--cov", "--cov-report=", "--cov-fail-under=0"]
+
+
+def folders() -> list[str]:
+    """Every folder with tests directly in it."""
+    found = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*.py")}
+    return sorted(found, key=lambda name: (name not in LONG, name))
+
+
+def run(folder: str, options: list[str]) -> bool:
+    """Runs the tests of one folder, without those below it; whether all of them passed."""
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py"))
+    data = ROOT / f".coverage.{folder.replace('/', '-')}"
+    started = time.monotonic()
+    done = subprocess.run(
+        [*PYTEST, *PART, *options, *files],
+        cwd=ROOT,
+        env={**os.environ, "COVERAGE_FILE": str(data)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    took = time.monotonic() - started
+    verdict = "passed" if done.returncode == 0 else f"FAILED (exit code {done.returncode})"
+    print(f"\n### {folder}: {verdict} in {took:.0f} s\n{done.stdout}", flush=True)
+    return done.returncode == 0
+
+
+def coverage(*arguments: str) -> bool:
+    """Runs a command of coverage; whether it was content."""
+    command = [sys.executable, "-m", "coverage", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def main(options: list[str]) -> bool:
+    """Whether every test passed and the coverage is high enough."""
+    coverage("erase")
+    names = folders()
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        passed = list(pool.map(lambda name: run(name, options), names))
+    covered = coverage("combine", "-q") and coverage("report")
+    failed = [name for name, good in zip(names, passed) if not good]
+    print("\nFAILED:" if failed else "\nAll folders passed.", *failed)
+    return covered and not failed
+
+
+if __name__ == "__main__":
+    sys.exit(not main(sys.argv[1:]))
