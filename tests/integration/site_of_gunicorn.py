@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from flask import Flask
 
@@ -15,8 +16,8 @@ cache = CacheCore()
 
 @cache.cached(key_type="row", id_arg="id", use_case="Get", policy=Policy(ttl=300))
 def get(id):
-    """A value that says which process made it."""
-    return f"made by {os.getpid()}"
+    """A value that is never made twice."""
+    return f"made by {os.getpid()} at {time.monotonic_ns()}"
 
 
 app = Flask(__name__)

@@ -520,6 +520,7 @@ def test_an_entry_itself_is_small():
     assert entry().__sizeof__() + 16 < 200  # 16: the garbage collector's header.
 
 
+@pytest.mark.no_cover  # A replay of a long trace; tracing slows it tenfold.
 @pytest.mark.parametrize(("size", "w_tinylfu"), [(1_000, 44.5), (5_000, 59.0)])
 def test_the_hit_ratio_is_that_of_w_tinylfu(size, w_tinylfu):
     """On a skewed trace: five points better than LRU, within two points of W-TinyLFU (theine)."""
@@ -529,6 +530,7 @@ def test_the_hit_ratio_is_that_of_w_tinylfu(size, w_tinylfu):
     assert ours >= w_tinylfu - 2
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("size", [1_000, 5_000])
 def test_the_hit_ratio_recovers_when_other_keys_become_popular(size):
     """Entries that were popular once do not block the layer (as they do under LFU)."""
