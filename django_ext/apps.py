@@ -18,6 +18,7 @@ class CacheCoreConfig(AppConfig):
 
     name = "django_ext"
     label = "cache_core_django"
+    default_auto_field = "django.db.models.BigAutoField"
     verbose_name = _("Cache")
 
     def ready(self) -> None:
