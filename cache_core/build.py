@@ -57,7 +57,8 @@ def build_runtime(
     """
     check_encryption(settings, targets())
     hooks = Hooks((LogHook(clock), *settings.hooks))
-    breaker, remote = Breaker(settings.breaker_seconds), _remote(settings)
+    breaker = Breaker(settings.breaker_seconds)
+    remote = _remote(settings, breaker, clock)
     return Runtime(
         settings,
         local=MemoryLayer(
@@ -79,14 +80,16 @@ def build_runtime(
     )
 
 
-def _remote(settings: Settings) -> RemoteLayer | None:
+def _remote(settings: Settings, breaker: Breaker, clock: Clock) -> RemoteLayer | None:
     # Each only where it is wanted, so that the core imports without either's package.
     if settings.redis is not None:
         from cache_core.layers.redis.layer import RedisLayer
         from cache_core.layers.redis.options import RedisOptions
 
         options = RedisOptions.from_setting(settings.redis, f"{settings.path}['REDIS']")
-        return RedisLayer(options, namespace=settings.namespace)
+        return RedisLayer(
+            options, namespace=settings.namespace, breaker=breaker, now=clock.monotonic
+        )
     if settings.memcached is not None:
         from cache_core.layers.memcached.layer import MemcachedLayer
         from cache_core.layers.memcached.options import MemcachedOptions

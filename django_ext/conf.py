@@ -10,10 +10,13 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
 
+from cache_core.errors import ConfigurationError
+from cache_core.fields import Problems
 from cache_core.settings import Settings
+from django_ext.aliases import resolved
 
 SETTING = "CACHE_CORE"
-WATCHED = frozenset({SETTING, "SECRET_KEY", "SECRET_KEY_FALLBACKS"})
+WATCHED = frozenset({SETTING, "CACHES", "SECRET_KEY", "SECRET_KEY_FALLBACKS"})
 """The settings that a change of makes another cache."""
 
 _SALT = "cache_core: signatures of entries"
@@ -29,9 +32,17 @@ def read_settings() -> Settings:
         ConfigurationError: Something is not allowed; lists every problem with its path.
     """
     given: Any = getattr(django_settings, SETTING, {})
-    if isinstance(given, Mapping) and not _names_secrets(given):
-        given = {**given, "SECRETS": tuple(_derived_secrets())}
-    return Settings.from_mapping(given, path=SETTING, environ=os.environ)
+    problems = Problems()
+    if isinstance(given, Mapping):
+        given = resolved(given, SETTING, problems)
+        if not _names_secrets(given):
+            given = {**given, "SECRETS": tuple(_derived_secrets())}
+    try:
+        settings = Settings.from_mapping(given, path=SETTING, environ=os.environ)
+    except ConfigurationError as error:
+        raise ConfigurationError([*problems.found, *error.problems]) from None
+    problems.raise_any()
+    return settings
 
 
 def _names_secrets(given: Mapping[Any, object]) -> bool:

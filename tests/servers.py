@@ -271,6 +271,35 @@ class RedisServer(Server):
         return _talk(port, self.password, ("PING",)) == "PONG"
 
 
+class SentinelServer(RedisServer):
+    """A Redis Sentinel that watches over a master on its own; it decides alone, and soon.
+
+    Args:
+        master: Whom it watches over.
+        service: What it calls it.
+        password: What it asks its own clients for.
+    """
+
+    def __init__(
+        self, master: RedisServer, service: str = "mymaster", *, password: str | None = None
+    ) -> None:
+        super().__init__(password=password)
+        self._master = master
+        self._service = service
+
+    def _settings(self, port: int) -> list[str]:
+        # It keeps its state in the file that it is configured with.
+        own, log = self._service, self._folder / "server.log"
+        lines = [f"port {port}", f"bind {self.host}", f"dir {self._folder}", f"logfile {log}"]
+        lines += [f"sentinel monitor {own} {self._master.host} {self._master.port} 1"]
+        lines += [f"sentinel down-after-milliseconds {own} 500"]
+        lines += [f"sentinel failover-timeout {own} 3000"]
+        lines += [f"requirepass {self.password}"] if self.password else []
+        path = self._folder / "sentinel.conf"
+        path.write_text("\n".join(lines) + "\n")
+        return [str(path), "--sentinel"]
+
+
 class MemcachedServer(Server):
     """A memcached process.
 

@@ -75,10 +75,12 @@ class Breaker:
 
     Attributes:
         ticket: What calls are let through with; None while it is open.
+        nodes: Breakers for parts of the store that fail by themselves, by name.
     """
 
     def __init__(self, pause: float, *, random: Callable[[], float] = _random) -> None:
         self.ticket: Ticket | None = Ticket()
+        self.nodes: dict[str, Breaker] = {}
         self._first = pause
         self._random = random
         self._pause = 0.0
@@ -90,6 +92,11 @@ class Breaker:
         self._calls = self._failures = 0
         self._window_ends = _NEVER
         self._lock = threading.RLock()
+
+    def node(self, name: str) -> Breaker:
+        """The breaker for a part of the store, with the same pause; nothing of it counts here."""
+        found = self.nodes.get(name)
+        return found or self.nodes.setdefault(name, Breaker(self._first, random=self._random))
 
     def probe(self, now: float) -> Ticket | None:
         """A ticket for one call that tries the store; None while it is to be left alone.
@@ -136,8 +143,10 @@ class Breaker:
             return False
 
     def hasten(self) -> None:
-        """Lets the next call be the probe, whatever is left of the pause."""
+        """Lets the next call be the probe, whatever is left of the pause; so for each node."""
         self._until = _NEVER
+        for node in tuple(self.nodes.values()):
+            node.hasten()
 
     def retry_after(self, now: float) -> float:
         """Seconds from *now* until the next call is let through; 0 while it is closed."""
@@ -162,6 +171,8 @@ class Breaker:
         if self._probe is not None:
             self._probe = None
             self._until = _NEVER
+        for node in self.nodes.values():
+            node.after_fork()
 
     def _count_failure(self, now: float) -> bool:
         if now >= self._window_ends:

@@ -11,6 +11,7 @@ from cache_core.events import Reason
 if TYPE_CHECKING:
     from cache_core.cached import CachedFunction
     from cache_core.counters import Tally
+    from cache_core.layers.breaker import Breaker
     from cache_core.protocol.runtime import Runtime
 
 
@@ -45,8 +46,13 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
         "remote": None if runtime.remote is None else runtime.remote.describe(),
         "refusal": runtime.trust.refusal,
         "breaker": None if breaker is None else asdict(breaker.report(now)),
+        "nodes": {} if breaker is None else _nodes(breaker, now),
         "feed": None if feed is None else asdict(feed.report(now)),
     }
+
+
+def _nodes(breaker: Breaker, now: float) -> dict[str, Any]:
+    return {name: asdict(node.report(now)) for name, node in sorted(breaker.nodes.items())}
 
 
 def _figures(tally: Tally) -> dict[str, Any]:

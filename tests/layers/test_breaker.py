@@ -246,6 +246,37 @@ def test_it_reports_what_it_does(breaker):
     assert json.dumps(asdict(report))
 
 
+def test_parts_of_a_store_have_breakers_of_their_own(breaker):
+    """With the same pause; what they count is nothing to the others, nor to the one of the store."""
+    one, two = breaker.node("one"), breaker.node("two")
+    assert breaker.node("one") is one
+    opened(one)
+    assert (state(one), state(two), state(breaker)) == ("open", "closed", "closed")
+    assert one.report(0.0).retry_after == breaker_pause(breaker)
+
+
+def breaker_pause(breaker):
+    return opened(breaker).report(0.0).retry_after
+
+
+def test_hastening_holds_for_the_parts_as_well(breaker):
+    """What waits for one of them is to be delivered before the end."""
+    one = opened(breaker.node("one"))
+    breaker.hasten()
+    assert one.succeeded(one.probe(0.1), 0.1)
+
+
+def test_a_child_has_free_locks_for_the_parts_as_well(breaker):
+    """A thread of the parent may have held one."""
+    one = opened(breaker.node("one"))
+    held = threading.Thread(target=one._lock.acquire)
+    held.start()
+    held.join()
+    breaker.after_fork()
+    assert one._lock.acquire(blocking=False)
+    one._lock.release()
+
+
 def test_of_many_threads_one_probes(breaker):
     """However many ask at the same moment."""
     opened(breaker)

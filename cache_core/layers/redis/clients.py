@@ -1,4 +1,4 @@
-"""Clients that others made, and Redis Cluster: through redis-py's public interface.
+"""Clients that others made, through redis-py's public interface; and what carries commands at all.
 
 Their timeouts, retries and pools are their own, and nobody outside sees which connection carries a
 command. So versions are told with the epoch that the last pulse saw: after a failover that lost an
@@ -11,22 +11,28 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, cast
 
-import redis
-import redis.asyncio
-import redis.asyncio.cluster
-import redis.asyncio.retry
-import redis.cluster
-import redis.retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
-
 from cache_core.errors import RemoteError
-from cache_core.layers.redis.arguments import keepalive, tls
 from cache_core.layers.redis.cluster import Cluster, Route, Routed
 from cache_core.layers.redis.commands import Answers, Command, Commands, Replies
-from cache_core.layers.redis.connections import Connections, LoopConnections
+from cache_core.layers.redis.connections import Connections
+from cache_core.layers.redis.loops import LoopConnections
 from cache_core.layers.redis.node import INFO, Node, Nodes, heartbeat_commands, pulse_of
 from cache_core.layers.redis.options import RedisOptions, decodes, is_async, reads_replicas
+from cache_core.layers.redis.outages import is_refusal
+from cache_core.layers.redis.sentinels import Sentinels
+from cache_core.layers.redis.sharded import ClusterConnections, LoopClusterConnections
+from cache_core.layers.redis.topology import Topology
+
+__all__ = [
+    "AsyncClient",
+    "AsyncExecutor",
+    "Client",
+    "ClusterConnections",
+    "Executor",
+    "LoopClusterConnections",
+    "for_loop",
+    "for_threads",
+]
 
 
 class Executor(Protocol):
@@ -131,7 +137,9 @@ class Client:
         if len(routed) == 1:
             try:
                 return [self.client.execute_command(*routed[0][0], **_to(routed[0][1]))]
-            except ResponseError as error:
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
                 return [error]
         pipeline = self.client.pipeline(transaction=False)
         for command, node in routed:
@@ -167,7 +175,9 @@ class AsyncClient:
         if len(routed) == 1:
             try:
                 return [await self.client.execute_command(*routed[0][0], **_to(routed[0][1]))]
-            except ResponseError as error:
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
                 return [error]
         pipeline = self.client.pipeline(transaction=False)
         for command, node in routed:
@@ -176,8 +186,14 @@ class AsyncClient:
         return replies
 
 
-def for_threads(options: RedisOptions, nodes: Nodes) -> Executor:
-    """What carries the commands of this process's threads."""
+def for_threads(options: RedisOptions, nodes: Nodes, topology: Topology | None = None) -> Executor:
+    """What carries the commands of this process's threads.
+
+    Args:
+        options: How to reach Redis.
+        nodes: Who answers.
+        topology: What is known of a cluster; None where Redis is none.
+    """
     if options.client is not None:
         return Client(options.client, options, nodes, owned=False)
     if options.factory is not None:
@@ -185,14 +201,15 @@ def for_threads(options: RedisOptions, nodes: Nodes) -> Executor:
         return Client(client, options, nodes, owned=True)
     if options.is_given:
         raise RemoteError("only a client for asyncio was given; give 'client' or 'factory' too")
-    if options.cluster:
-        arguments = _cluster_arguments(options, redis.retry.Retry)
-        return Client(redis.cluster.RedisCluster(**arguments), options, nodes, owned=True)
-    return Connections(options, nodes)
+    if topology is not None:
+        return ClusterConnections(options, nodes, topology)
+    return Connections(options, nodes, Sentinels(options).find if options.sentinels else None)
 
 
-def for_loop(options: RedisOptions, nodes: Nodes) -> AsyncExecutor:
-    """What carries the commands of the running event loop's tasks."""
+def for_loop(
+    options: RedisOptions, nodes: Nodes, topology: Topology | None = None
+) -> AsyncExecutor:
+    """What carries the commands of the running event loop's tasks; arguments as ``for_threads``."""
     if options.async_client is not None:
         return AsyncClient(options.async_client, options, nodes, owned=False)
     factory = options.async_factory or options.factory
@@ -202,11 +219,9 @@ def for_loop(options: RedisOptions, nodes: Nodes) -> AsyncExecutor:
         raise RemoteError(
             "only a client for threads was given; give 'async_client' or 'async_factory' too"
         )
-    if options.cluster:
-        arguments = _cluster_arguments(options, redis.asyncio.retry.Retry)
-        client = redis.asyncio.cluster.RedisCluster(**arguments)
-        return AsyncClient(client, options, nodes, owned=True)
-    return LoopConnections(options, nodes)
+    if topology is not None:
+        return LoopClusterConnections(options, nodes, topology)
+    return LoopConnections(options, nodes, Sentinels(options).afind if options.sentinels else None)
 
 
 def _checked(client: Any, *, asynchronous: bool) -> Any:
@@ -232,25 +247,3 @@ def _to(node: Any) -> dict[str, Any]:
 
 def _is_cluster(client: Any) -> bool:
     return hasattr(client, "nodes_manager")
-
-
-def _cluster_arguments(options: RedisOptions, retry: Any) -> dict[str, Any]:
-    """Arguments of both cluster clients: our timeouts, no retries (rule X1)."""
-    arguments: dict[str, Any] = {
-        "host": options.host,
-        "port": options.port,
-        "username": options.username,
-        "password": options.password,
-        "client_name": options.client_name,
-        "socket_connect_timeout": options.connect_timeout,
-        "socket_timeout": options.write_timeout,
-        "max_connections": options.max_connections,
-        "protocol": 2,
-        "retry": retry(NoBackoff(), 0),
-        **keepalive(),
-    }
-    if int(redis.__version__.split(".")[0]) < 6:
-        # From 6 on, retry says it. The asyncio pipeline of 5 counts the first attempt, too.
-        counts_first = retry is redis.asyncio.retry.Retry
-        arguments["cluster_error_retry_attempts"] = int(counts_first)
-    return arguments | ({"ssl": True, **tls(options)} if options.ssl else {})

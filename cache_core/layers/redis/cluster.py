@@ -1,10 +1,10 @@
-"""Which node of a Redis Cluster answers what, and how all of them are.
+"""A given RedisCluster: which node of a Redis Cluster answers what, and how all of them are.
 
-A client of redis-py finds the node of each key and follows redirections. Beside that, three things
-are needed: the epoch of the node that holds a version, a pulse of every node, and what commands
-without a key (``TIME``, ``WAIT``) say of all nodes that an operation touches. A node is asked by way
-of a key that it holds wherever that can be done: redis-py repeats a command that has failed, and
-one without a key anywhere.
+Clusters without a given client are the matter of ``sharded``. A client of redis-py finds the node of
+each key and follows redirections. Beside that, three things are needed: the epoch of the node that
+holds a version, a pulse of every node, and what commands without a key (``TIME``, ``WAIT``) say of
+all nodes that an operation touches. A node is asked by way of a key that it holds wherever that can
+be done: redis-py repeats a command that has failed, and one without a key anywhere.
 
 Commands go to the nodes at the same time, so nothing is said about the order of what happens on two
 of them; the protocol does not need it (rule C5). An entry and its lock are on one node.
@@ -57,7 +57,7 @@ class Cluster:
             commands: Each with one key or none.
             heartbeat: The key to write on each node for a pulse; empty for none.
         """
-        keys = [_key(command) for command in commands]
+        keys = [key_of(command) for command in commands]
         owners = [self._client.get_node_from_key(key) if key else None for key in keys]
         homes = {owner.name: (key, owner) for key, owner in zip(keys, owners) if owner}
         beats = self._spread(heartbeat) if heartbeat else {}
@@ -69,7 +69,7 @@ class Cluster:
             for name, key in unmet.items():
                 self._meet(name, key, next(rest))
             pulse = [self._pulse(beats, [next(rest) for _ in beats])] if heartbeat else []
-            told = [_least(rest, len(part)) for part in parts]
+            told = [least(rest, len(part)) for part in parts]
             epochs = [self._epoch(key, owner) for key, owner in zip(keys, owners)]
             return [*pulse, *told], [*[""] * len(pulse), *epochs]
 
@@ -113,7 +113,7 @@ class Cluster:
         return os.urandom(8).hex()
 
 
-def _key(command: Command) -> str:
+def key_of(command: Command) -> str:
     """The key of *command*; empty where it has none."""
     if command[0] in _KEYLESS:
         return ""
@@ -129,7 +129,7 @@ def _parts(command: Command, homes: Sequence[tuple[str, Any]]) -> list[Routed]:
     return [(command, None)]
 
 
-def _least(replies: Iterator[Any], count: int) -> Any:
+def least(replies: Iterator[Any], count: int) -> Any:
     """What a command says that was sent to several nodes: the least of it, or the first error."""
     some = [next(replies) for _ in range(count)]
     return next((reply for reply in some if isinstance(reply, Exception)), None) or min(some)

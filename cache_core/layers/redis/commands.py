@@ -129,7 +129,10 @@ class Commands:
             position, keys = _accepted(answers[0])[0]
             ours = [key for key in keys if self.is_ours(key)]
             if ours:
-                removed += _accepted((yield [("UNLINK", *ours)])[0])[0]
+                together = (
+                    [("UNLINK", key) for key in ours] if self._per_key else [("UNLINK", *ours)]
+                )
+                removed += sum(_accepted((yield together)[0]))
             cursor = int(position)
             if cursor == 0:
                 return removed

@@ -18,24 +18,22 @@ answers when it is opened, and whenever there is a pulse to take.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, cast
 
-import redis.asyncio.connection
 import redis.connection
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import ReadOnlyError
 
 from cache_core.errors import RemoteError
-from cache_core.layers.deadline import left, within
+from cache_core.layers.deadline import left
 from cache_core.layers.redis.arguments import connection_arguments
 from cache_core.layers.redis.commands import Answers, Command
 from cache_core.layers.redis.node import (
+    HEARTBEAT_COMMANDS,
     INFO,
     NOBODY,
     Changed,
@@ -47,8 +45,16 @@ from cache_core.layers.redis.node import (
 from cache_core.layers.redis.options import RedisOptions
 from cache_core.layers.redis.timed import TimedSocket, timed
 
+Find = Callable[[float], Mapping[str, Any]]
+"""Says where the server is now, within so many seconds: arguments of redis-py's connections."""
+
+AsyncFind = Callable[[float], Awaitable[Mapping[str, Any]]]
+
+_GRACE = 0.01
+"""Seconds to read replies that have begun to arrive, whatever the deadline says."""
+
 BUSY = "every connection is in use; see 'max_connections'"
-_GONE = (Disconnected, ConnectionError, Changed)
+GONE = (Disconnected, ConnectionError, Changed)
 """How a connection that leads nowhere shows: the other side has closed it, as redis-py says it or as
 Python does, or somebody else answers."""
 
@@ -68,13 +74,21 @@ _pack = _packer()
 class _Line:
     """A place for one connection of a thread; opens it when asked, again when it was closed."""
 
-    __slots__ = ("_make", "_node", "_nodes", "_parser", "_socket", "connection")
+    __slots__ = ("_find", "_first", "_make", "_node", "_nodes", "_parser", "_socket", "connection")
 
     _socket: TimedSocket
     _parser: Any
 
-    def __init__(self, make: Callable[..., Any], nodes: Nodes) -> None:
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        nodes: Nodes,
+        find: Find | None,
+        first: Sequence[Command],
+    ) -> None:
         self._make = make
+        self._find = find
+        self._first = [INFO, *first]
         self._nodes = nodes
         self._node = NOBODY
         self.connection: Any = None
@@ -95,7 +109,7 @@ class _Line:
             try:
                 if self._node is self._nodes.master:
                     return self._ask(commands, began + timeout, timeout, heartbeat)
-            except _GONE:
+            except GONE:
                 # Most likely it was closed while idle, by a restart for example. Every command of
                 # ours may run twice (rule X0), so a fresh connection gets its chance.
                 pass
@@ -106,34 +120,134 @@ class _Line:
         until = min(limit, now + timeout)
         return self._ask(commands, until, until - now, heartbeat)
 
+    def send(self, commands: Sequence[Command], timeout: float) -> bool:
+        """Sends *commands*, for ``receive``; False where no connection is open that will do."""
+        if self.connection is None or self._node is not self._nodes.master:
+            return False
+        try:
+            self._send(commands, monotonic() + timeout, timeout, "")
+        except GONE:
+            self.hang_up()
+            return False
+        return True
+
+    def receive(self, commands: Sequence[Command]) -> Answers | None:
+        """The answers to what was sent; None where the connection turns out to lead nowhere."""
+        try:
+            return self._receive(commands, "")
+        except GONE:
+            self.hang_up()
+            return None
+
+    def allow(self, until: float) -> None:
+        """What was sent may be answered until the monotonic time *until* at least."""
+        self._socket.allow(until)
+
+    def fileno(self) -> int:
+        """Of the open connection's socket."""
+        return int(self._socket.fileno())
+
     def hang_up(self) -> None:
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.disconnect()
 
     def _open(self, limit: float, patience: float) -> None:
+        where = self._find(left(limit, monotonic())) if self._find else {}
         seconds = left(limit, monotonic())
-        connecting = min(seconds, patience)
-        self.connection = self._make(socket_timeout=seconds, socket_connect_timeout=connecting)
+        timeouts = {"socket_timeout": seconds, "socket_connect_timeout": min(seconds, patience)}
+        self.connection = self._make(**where, **timeouts)
         self.connection.until = limit
         self.connection.connect()
         self._socket, self._parser = self.connection._sock, self.connection._parser  # noqa: SLF001
-        answers = self._ask([INFO], limit, left(limit, monotonic()))
+        answers = self._ask(self._first, limit, left(limit, monotonic()))
         self._node = self._nodes.meet(answers[0][0])
 
     def _ask(
         self, commands: Sequence[Command], until: float, timeout: float, heartbeat: str = ""
     ) -> Answers:
+        self._send(commands, until, timeout, heartbeat)
+        return self._receive(commands, heartbeat)
+
+    def _send(
+        self, commands: Sequence[Command], until: float, timeout: float, heartbeat: str
+    ) -> None:
         if heartbeat:
             commands = [*heartbeat_commands(heartbeat), *commands]
-        self._socket.send_all(_packed(self.connection, commands), until, timeout)
-        replies = [self._parser.read_response() for _ in commands]
+        self._socket.send_all(packed(self.connection, commands), until, timeout)
+
+    def _receive(self, commands: Sequence[Command], heartbeat: str) -> Answers:
+        count = len(commands) + (HEARTBEAT_COMMANDS if heartbeat else 0)
+        replies = [self._parser.read_response() for _ in range(count)]
         for reply in replies:
             if reply.__class__ is ReadOnlyError:
                 self._nodes.master = None  # no longer the master: the name may lead to the new one
         if heartbeat:
-            return _with_pulse(replies, self._node, self._nodes)
+            return with_pulse(replies, self._node, self._nodes)
         return replies, (self._node.epoch,) * len(replies)
+
+
+class Pending:
+    """Commands that were sent, or wait for a connection to be opened; ``finish`` reads the replies.
+
+    Args:
+        line: The place of the connection.
+        give: Takes it back in the end.
+        commands: What to send.
+        timeout: Seconds for it on an open connection.
+        limit: Monotonic time by which it has to be done where one has to be opened.
+
+    Attributes:
+        is_sent: Whether replies are on their way.
+    """
+
+    def __init__(
+        self,
+        line: _Line,
+        give: Callable[[_Line], None],
+        commands: Sequence[Command],
+        timeout: float,
+        limit: float,
+    ) -> None:
+        self._line = line
+        self._give = give
+        self._commands = commands
+        self._timeout, self._limit = timeout, limit
+        self.is_sent = line.send(commands, timeout)
+
+    def fileno(self) -> int:
+        """Of the connection, to see whether it has something to read."""
+        return self._line.fileno()
+
+    def arrived(self) -> None:
+        """The replies count, though others may have taken the time until they could be read."""
+        self._line.allow(monotonic() + _GRACE)
+
+    def finish(self) -> Answers:
+        """The replies; raises as ``Connections.execute``."""
+        line, commands = self._line, self._commands
+        try:
+            answers = line.receive(commands) if self.is_sent else None
+            if answers is not None:
+                return answers
+            seconds = self._left()
+            return line.exchange(commands, min(self._timeout, seconds), "", seconds)
+        except BaseException:
+            line.hang_up()
+            raise
+        finally:
+            self._give(line)
+
+    def _left(self) -> float:
+        seconds = self._limit - monotonic()
+        if seconds <= 0:
+            raise RemoteError("other nodes took the time to open a connection", is_outage=False)
+        return seconds
+
+    def abandon(self) -> None:
+        """Nobody wants the replies any more."""
+        self._line.hang_up()
+        self._give(self._line)
 
 
 class Connections:
@@ -142,17 +256,26 @@ class Connections:
     Args:
         options: How to reach Redis.
         nodes: Who answers.
+        find: Says where the server is whenever a connection is opened; None where that never
+            changes.
+        first: What each connection sends when it is opened; nobody looks at the replies.
     """
 
     per_key = False
 
-    def __init__(self, options: RedisOptions, nodes: Nodes) -> None:
+    def __init__(
+        self,
+        options: RedisOptions,
+        nodes: Nodes,
+        find: Find | None = None,
+        first: Sequence[Command] = (),
+    ) -> None:
         kind, arguments = connection_arguments(options)
         cls = timed(getattr(redis.connection, kind))
         self._patience = options.connect_timeout
         # append and pop are atomic: the fast path needs no lock. Open lines stand at the right.
         self._lines = deque(
-            _Line(lambda **more: cls(**{**arguments, **more}), nodes)
+            _Line(lambda **more: cls(**{**arguments, **more}), nodes, find, first)
             for _ in range(options.max_connections)
         )
         self._freed = threading.Condition()
@@ -171,7 +294,7 @@ class Connections:
         try:
             line = self._lines.pop()
         except IndexError:
-            line, waited = self._wait()
+            line, waited = self._wait(patience)
             patience = max(timeout, patience) - waited
             timeout = min(timeout, patience)
         try:
@@ -181,6 +304,16 @@ class Connections:
             raise
         finally:
             self._give(line)
+
+    def begin(self, commands: Sequence[Command], timeout: float, limit: float) -> Pending:
+        """Sends *commands* if a connection is open; arguments as ``Pending``."""
+        line = self._free() or self._wait(limit - monotonic())[0]
+        try:
+            return Pending(line, self._give, commands, timeout, limit)
+        except BaseException:
+            line.hang_up()
+            self._give(line)
+            raise
 
     def close(self) -> None:
         """Closes the connections that nobody uses at the moment."""
@@ -198,13 +331,13 @@ class Connections:
             with self._freed:
                 self._freed.notify()
 
-    def _wait(self) -> tuple[_Line, float]:
+    def _wait(self, patience: float) -> tuple[_Line, float]:
         """A line that somebody gave back, and for how many seconds it was waited for."""
         began = monotonic()
         with self._freed:
             self._waiting += 1  # whoever gives a line back from here on tells us
             try:
-                line = self._freed.wait_for(self._free, self._patience)
+                line = self._freed.wait_for(self._free, patience)
             finally:
                 self._waiting -= 1
         if line is None:
@@ -218,178 +351,7 @@ class Connections:
             return None
 
 
-class _LoopLine:
-    """A place for one connection of an event loop; as ``_Line``."""
-
-    __slots__ = ("_hanging_up", "_make", "_node", "_nodes", "_timer", "connection", "is_late")
-
-    def __init__(self, make: Callable[..., Any], nodes: Nodes) -> None:
-        self._make = make
-        self._nodes = nodes
-        self._node = NOBODY
-        self.connection: Any = None
-        self._timer: asyncio.Handle | None = None
-        self._hanging_up: asyncio.Task[None] | None = None
-        self.is_late = False
-
-    async def exchange(
-        self, commands: Sequence[Command], timeout: float, heartbeat: str, patience: float
-    ) -> Answers:
-        """As of ``_Line``."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        if self.connection is not None:
-            try:
-                if self._node is self._nodes.master:
-                    return await self._ask(commands, began + timeout, heartbeat)
-            except _GONE:
-                if self.is_late:
-                    raise
-            await self.hang_up()
-        limit = began + max(timeout, patience)
-        await within(left(limit, loop.time()), self._open(limit, patience))
-        return await self._ask(commands, min(limit, loop.time() + timeout), heartbeat)
-
-    async def hang_up(self, *, nowait: bool = True) -> None:
-        connection, self.connection = self.connection, None
-        self.is_late = False
-        if connection is not None:
-            with suppress(RedisError):  # it is closed all the same, only not in good order
-                await connection.disconnect(nowait=nowait)
-
-    async def _open(self, limit: float, patience: float) -> None:
-        seconds = left(limit, asyncio.get_running_loop().time())
-        connecting = min(seconds, patience)
-        connection = self._make(socket_timeout=seconds, socket_connect_timeout=connecting)
-        self.connection = connection
-        await connection.connect()
-        # From here on one timer watches over a whole exchange, for less than redis-py's two cost.
-        connection.socket_timeout = None
-        self._node = self._nodes.meet((await self._ask([INFO], limit))[0][0])
-
-    async def _ask(self, commands: Sequence[Command], until: float, heartbeat: str = "") -> Answers:
-        connection = self.connection
-        if heartbeat:
-            commands = [*heartbeat_commands(heartbeat), *commands]
-        loop = asyncio.get_running_loop()
-        timer = self._timer = loop.call_at(until, self._check, connection)
-        try:
-            packed = _packed(connection, commands)
-            await connection.send_packed_command(packed, check_health=False)
-            parser = connection._parser  # noqa: SLF001 - see above
-            replies = [await parser.read_response() for _ in commands]
-        finally:
-            timer.cancel()
-            if self.connection is connection:  # else somebody uses another one here by now
-                self._timer.cancel()
-        for reply in replies:
-            if reply.__class__ is ReadOnlyError:
-                self._nodes.master = None  # no longer the master: the name may lead to the new one
-        if heartbeat:
-            return _with_pulse(replies, self._node, self._nodes)
-        return replies, (self._node.epoch,) * len(replies)
-
-    def _check(self, connection: Any) -> None:
-        """Time is up. When the loop itself was late, a reply that is here by now still counts."""
-        if self.connection is connection:
-            self._timer = asyncio.get_running_loop().call_soon(self._expire, connection)
-
-    def _expire(self, connection: Any) -> None:
-        self.is_late = True
-        # Ends the pending read with an error. Kept, for a loop holds its tasks weakly.
-        hanging_up = connection.disconnect(nowait=True)
-        self._hanging_up = asyncio.get_running_loop().create_task(hanging_up)
-
-
-class LoopConnections:
-    """The connections of one event loop.
-
-    Args:
-        options: How to reach Redis.
-        nodes: Who answers.
-    """
-
-    per_key = False
-
-    def __init__(self, options: RedisOptions, nodes: Nodes) -> None:
-        kind, arguments = connection_arguments(options)
-        cls = getattr(redis.asyncio.connection, kind)
-        self._patience = options.connect_timeout
-        self._lines = deque(
-            _LoopLine(lambda **more: cls(**{**arguments, **more}), nodes)
-            for _ in range(options.max_connections)
-        )
-        self._waiters: deque[asyncio.Future[_LoopLine]] = deque()
-        self._is_closed = False
-
-    async def execute(
-        self, commands: Sequence[Command], timeout: float, heartbeat: str = ""
-    ) -> Answers:
-        """Sends *commands* at once and reads all replies, within *timeout* seconds.
-
-        Args:
-            commands: What to send.
-            timeout: As for ``Connections.execute``.
-            heartbeat: As for ``Connections.execute``.
-        """
-        patience = self._patience
-        if self._lines:
-            line = self._lines.pop()
-        else:
-            line, waited = await self._wait()
-            patience = max(timeout, patience) - waited
-            timeout = min(timeout, patience)
-        try:
-            answers = await line.exchange(commands, timeout, heartbeat, patience)
-            if self._is_closed:
-                await line.hang_up(nowait=False)
-            return answers
-        except BaseException as error:
-            is_late = line.is_late and isinstance(error, Exception)
-            await line.hang_up()
-            if is_late:
-                raise TimeoutError(f"no answer within {timeout:g} s") from error
-            raise
-        finally:
-            self._give(line)
-
-    async def aclose(self) -> None:
-        """Closes the connections that nobody uses now; each of the others after its use."""
-        self._is_closed = True
-        for line in tuple(self._lines):
-            await line.hang_up(nowait=False)
-
-    def _give(self, line: _LoopLine) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(line)
-                return
-        if line.connection is not None:
-            self._lines.append(line)
-        else:
-            self._lines.appendleft(line)
-
-    async def _wait(self) -> tuple[_LoopLine, float]:
-        """As of ``Connections``."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        waiter: asyncio.Future[_LoopLine] = loop.create_future()
-        self._waiters.append(waiter)
-        try:
-            await asyncio.wait({waiter}, timeout=self._patience)
-        except asyncio.CancelledError:
-            if waiter.done():
-                self._give(waiter.result())
-            waiter.cancel()
-            raise
-        if waiter.done():
-            return waiter.result(), loop.time() - began
-        waiter.cancel()
-        raise RemoteError(BUSY, is_outage=False)
-
-
-def _with_pulse(replies: list[Any], node: Node, nodes: Nodes) -> Answers:
+def with_pulse(replies: list[Any], node: Node, nodes: Nodes) -> Answers:
     """Answers that begin with a pulse, on a connection that was opened to *node*.
 
     Raises:
@@ -401,7 +363,7 @@ def _with_pulse(replies: list[Any], node: Node, nodes: Nodes) -> Answers:
     return [pulse_of(beat, node.epoch), *others], (node.epoch,) * (1 + len(others))
 
 
-def _packed(connection: Any, commands: Sequence[Command]) -> bytes:
+def packed(connection: Any, commands: Sequence[Command]) -> bytes:
     """All *commands* in one piece, so that they leave together."""
     if _pack is None:
         return b"".join(connection.pack_commands(commands))

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from cache_core.errors import MissingExtra, RemoteError
 from cache_core.events import logger
 from cache_core.layers.base import Fetch, Fetched, RemoteOperation, RemoteResult
+from cache_core.layers.breaker import Breaker
 from cache_core.layers.deadline import left
 from cache_core.layers.redis.commands import Commands, ping
 from cache_core.layers.redis.node import Nodes
+from cache_core.layers.redis.topology import Topology
 
 if TYPE_CHECKING:
     from cache_core.clock import Clock
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOTHING = Fetched(())
+_SPOKEN = ("redis.", "valkey.")
+"""Packages whose errors say nothing that must not be shown."""
 
 
 class RedisLayer:
@@ -38,17 +42,26 @@ class RedisLayer:
     Args:
         options: How to reach Redis.
         namespace: What every key of ours begins with.
+        breaker: Has a breaker for each node of a cluster; by default they pause for a second.
+        now: Monotonic seconds, for these breakers.
 
     Attributes:
         read_timeout, write_timeout: Seconds that a ``Fetch`` and any other operation may take.
-        keeps_deadlines: Whether they are kept to the letter; clients that others made, and those of
-            a cluster, have timeouts of their own.
+        keeps_deadlines: Whether they are kept to the letter; clients that others made have timeouts
+            of their own.
 
     Raises:
         MissingExtra: The package ``redis`` is not installed.
     """
 
-    def __init__(self, options: RedisOptions, *, namespace: str) -> None:
+    def __init__(
+        self,
+        options: RedisOptions,
+        *,
+        namespace: str,
+        breaker: Breaker | None = None,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
         if find_spec("redis") is None:
             raise MissingExtra("The Redis layer", package="redis", extra="redis")
         self._options = options
@@ -57,8 +70,11 @@ class RedisLayer:
         waiting = options.wait_timeout if options.wait_replicas else 0.0
         self.read_timeout = options.read_timeout
         self.write_timeout = options.write_timeout + waiting
-        self.keeps_deadlines = not (options.is_given or options.cluster)
+        self.keeps_deadlines = not options.is_given
         self._nodes = Nodes(options)
+        self._breaker = breaker or Breaker(1.0)
+        self._now = now
+        self._topologies: dict[int, Topology] = {}
         self._threads = _PerProcess(self._open)
         self._loops = _PerLoop(self._aopen)
 
@@ -139,9 +155,9 @@ class RedisLayer:
         try:
             executor = self._threads.get()
             commands = self._commands[executor.per_key]
-            from cache_core.layers.redis.clients import Client
+            from cache_core.layers.redis.clients import Client, ClusterConnections
 
-            if isinstance(executor, Client):
+            if isinstance(executor, (Client, ClusterConnections)):
                 return executor.sweep(commands, batch)
             return _walk(executor, commands.sweep(batch), self._options.write_timeout)
         except Exception as error:
@@ -162,21 +178,29 @@ class RedisLayer:
     def _open(self) -> Executor:
         from cache_core.layers.redis.clients import for_threads
 
-        return for_threads(self._options, self._nodes)
+        return for_threads(self._options, self._nodes, self._topology())
 
     def _aopen(self) -> AsyncExecutor:
         from cache_core.layers.redis.clients import for_loop
 
-        return for_loop(self._options, self._nodes)
+        return for_loop(self._options, self._nodes, self._topology())
+
+    def _topology(self) -> Topology | None:
+        """What threads and loops of this process share where Redis is a cluster."""
+        options, pid = self._options, os.getpid()
+        if not options.cluster:
+            return None
+        seed = (options.host, options.port)
+        return self._topologies.setdefault(pid, Topology(seed, self._breaker, self._now))
 
     def _failure(self, error: Exception, operation: object) -> RemoteError:
         """What to tell of *error*. Its own text only where no password can be in it."""
         name = operation if isinstance(operation, str) else type(operation).__name__.lower()
         kind = type(error)
-        ours = isinstance(error, (RemoteError, OSError)) or kind.__module__.startswith("redis.")
+        ours = isinstance(error, (RemoteError, OSError)) or kind.__module__.startswith(_SPOKEN)
         text = str(error) if ours else f"a {kind.__name__}"
-        if self._options.password:
-            text = text.replace(self._options.password, "***")
+        for secret in filter(None, (self._options.password, self._options.sentinel_password)):
+            text = text.replace(secret, "***")
         message = f"{name} failed at {self.describe()}: {text}"
         return RemoteError(message, is_outage=_is_outage(error))
 

@@ -19,6 +19,9 @@ from cache_core.layers.redis.commands import Command
 from cache_core.layers.redis.options import RedisOptions
 
 INFO: Command = ("INFO", "replication")
+HEARTBEAT_COMMANDS = 2
+"""How many ``heartbeat_commands`` there are."""
+
 LIFE_MS = 10_000
 """Life of a heartbeat's key in milliseconds: for so long people see that a process lives."""
 
@@ -82,6 +85,11 @@ class Nodes:
         self.master: Node | None = None
         self.members: dict[str, Node] = {}
         self._options = options
+        self._by_address: dict[tuple[str, int], Nodes] = {}
+
+    def at(self, address: tuple[str, int]) -> Nodes:
+        """Who answers at the host and port of a node of a Redis Cluster."""
+        return self._by_address.setdefault(address, Nodes(self._options))
 
     def meet(self, reply: Any) -> Node:
         """Notes who gave *reply* to ``INFO``, and returns it.
@@ -101,6 +109,15 @@ class Nodes:
     def read(self, reply: Any) -> Node:
         """The node that gave *reply* to ``INFO``, without a note of it."""
         return Node.read(reply, self._options)
+
+
+class Anybody(Nodes):
+    """Who answers does not matter: a sentinel, or any node that is asked about the others."""
+
+    def meet(self, reply: Any) -> Node:
+        """As of ``Nodes``; any role will do."""
+        self.master = NOBODY
+        return NOBODY
 
 
 def heartbeat_commands(key: str) -> list[Command]:

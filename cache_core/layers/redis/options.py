@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from cache_core.fields import Coerce, Given, Problems, Refused, choice, duration, flag, show, whole
 from cache_core.fields import text as any_text
 
-SECRETS = frozenset({"password", "ssl_options"})
+SECRETS = frozenset({"password", "sentinel_password", "ssl_options"})
 SCHEMES = ("redis", "rediss", "unix")
 QUOTE = "Percent-encode user name and password in a URL, or give them as 'username' and 'password'."
 
@@ -34,13 +34,18 @@ class RedisOptions:
         unix_socket_path: Path of a Unix socket instead of host and port.
         ssl: Whether to use TLS.
         ssl_options: Pairs of redis-py's ``ssl_*`` names and their values.
-        cluster: Whether the server is a node of a Redis Cluster.
+        cluster: Whether the server is a node of a Redis Cluster; the others are found.
+        sentinels: Hosts and ports of Redis Sentinels that know where the server is.
+        service: What they call it.
+        sentinel_username: User name of an ACL user of the sentinels.
+        sentinel_password: Its password, or that of their default user.
         client_name: What ``CLIENT LIST`` shows for our connections.
         connect_timeout: Seconds to get a connection: a free one, or a new one.
         read_timeout: Seconds that a read may take, everything included; ``connect_timeout`` where
             that is longer and the read has to get a connection first.
         write_timeout: The same for a write.
-        max_connections: How many connections a process (or an event loop) opens at most.
+        max_connections: How many connections a process (or an event loop) opens at most, to each
+            node of a cluster.
         on_failover: What becomes of entries when Redis restarts or fails over: ``"flush"`` takes
             them for lost, as invalidations may be; ``"keep"`` goes on serving them.
         wait_replicas: How many replicas have to acknowledge each invalidation (``WAIT``).
@@ -64,6 +69,10 @@ class RedisOptions:
     ssl: bool = False
     ssl_options: tuple[tuple[str, object], ...] = ()
     cluster: bool = False
+    sentinels: tuple[tuple[str, int], ...] = ()
+    service: str | None = None
+    sentinel_username: str | None = None
+    sentinel_password: str | None = None
     client_name: str | None = None
     connect_timeout: float = 0.2
     read_timeout: float = 0.1
@@ -112,6 +121,8 @@ class RedisOptions:
             return _describe_client(self.client or self.async_client)
         if self.unix_socket_path:
             return f"unix://{self.unix_socket_path}?db={self.db}"
+        if self.sentinels:
+            return f"redis://{self.service}/{self.db} (by sentinels)"
         kind = " (cluster)" if self.cluster else f"/{self.db}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'rediss' if self.ssl else 'redis'}://{host}:{self.port}{kind}"
@@ -216,6 +227,13 @@ def _contradictions(given: Given, values: Mapping[str, object], problems: Proble
     if values.get("unix_socket_path"):
         refused = ("host", "port", "ssl") if values.get("ssl") else ("host", "port")
         _refuse(given, refused, "no such option with a Unix socket", problems)
+    if values.get("sentinels"):
+        places = ("host", "port", "unix_socket_path", "cluster")
+        _refuse(given, places, "no such option with 'sentinels'", problems)
+    if bool(values.get("sentinels")) is not bool(values.get("service")):
+        name = "service" if values.get("service") else "sentinels"
+        if name in given:
+            problems.add(given[name][0], f"set ({name})", "'sentinels' and 'service' together")
     if not values.get("ssl"):
         _refuse(given, tuple(SSL_COERCE), "'ssl': True beside it", problems)
 
@@ -317,6 +335,21 @@ def _port(value: object) -> int:
     return number
 
 
+def _addresses(value: object) -> tuple[tuple[str, int], ...]:
+    """Hosts and ports; texts such as ``"host:26379"``, pairs, or one text with commas."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, Sequence) or not items:
+        raise Refused("a list of texts such as 'host:26379'")
+    return tuple([_address(item) for item in items])
+
+
+def _address(value: object) -> tuple[str, int]:
+    parts = value.strip().rpartition(":")[::2] if isinstance(value, str) else value
+    if isinstance(parts, Sequence) and len(parts) == 2 and any_text(parts[0]):
+        return str(parts[0]).strip("[]"), _port(parts[1])
+    raise Refused("a list of texts such as 'host:26379'")
+
+
 def _as_is(value: object) -> object:
     return value
 
@@ -341,6 +374,10 @@ CONNECTION_COERCE: Mapping[str, Coerce[Any]] = {
     "unix_socket_path": _text,
     "ssl": flag,
     "cluster": flag,
+    "sentinels": _addresses,
+    "service": _text,
+    "sentinel_username": _secret,
+    "sentinel_password": _secret,
     "client_name": _text,
     "connect_timeout": duration(0.001),
     "read_timeout": duration(0.001),
@@ -366,4 +403,5 @@ COERCE: Mapping[str, Coerce[Any]] = {
     "factory": _callable,
     "async_factory": _callable,
 }
-IN_URL = COERCE.keys() - {"ssl", "unix_socket_path", "host", "port", *GIVEN_CLIENTS}
+NOT_IN_URL = {"ssl", "unix_socket_path", "host", "port", "sentinels", "service"}
+IN_URL = COERCE.keys() - {*NOT_IN_URL, *GIVEN_CLIENTS}

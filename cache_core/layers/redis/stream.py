@@ -21,6 +21,7 @@ from cache_core.errors import RemoteError
 from cache_core.layers.redis.arguments import connection_arguments
 from cache_core.layers.redis.commands import Command
 from cache_core.layers.redis.options import RedisOptions, is_async
+from cache_core.layers.redis.sentinels import Sentinels
 
 _CHUNK = 256 * 1024
 _SHORTEST_WAIT = (
@@ -158,6 +159,8 @@ def _connection(options: RedisOptions) -> Any:
     if options.is_given:
         return _as_of_client(options)
     kind, arguments = connection_arguments(options)
+    if options.sentinels:
+        arguments |= Sentinels(options).find(options.connect_timeout)
     return getattr(redis.connection, kind)(**arguments, socket_timeout=options.read_timeout)
 
 

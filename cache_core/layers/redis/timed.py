@@ -47,6 +47,10 @@ class TimedSocket:
             self._set(timeout)
         self._socket.sendall(data)
 
+    def allow(self, until: float) -> None:
+        """Puts off the deadline to the monotonic time *until*, if that is later."""
+        self._until = max(self._until, until)
+
     def sendall(self, data: bytes) -> None:
         """As of a socket."""
         if monotonic() > self._hurry_from:

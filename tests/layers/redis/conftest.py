@@ -11,7 +11,9 @@ import pytest
 import cache_core.layers.redis.clients  # noqa: F401 - now, so that no test's clock sees it
 from cache_core.layers.base import Bump, Create, Fetch, Fetched, Lock, Locked, Mark, Store, Unlock
 from cache_core.layers.redis import RedisLayer, RedisOptions
-from tests.servers import RedisServer, require_server
+from tests.integration.row import PATIENT
+from tests.layers.redis.two_nodes import wait_for_cluster
+from tests.servers import RedisServer, RedisServers, require_server
 
 
 @pytest.fixture
@@ -33,12 +35,12 @@ def make_layer():
 
 @pytest.fixture
 def layer(redis_server, make_layer):
-    """A layer over the shared server, which is empty at the start."""
+    """A layer over the shared server, which is empty at the start; it waits for a busy machine."""
     redis_server.flush()
-    return make_layer(redis_server.url)
+    return make_layer(redis_server.url, **PATIENT)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster_node():
     """A Redis Cluster of one node; it takes two seconds until it serves."""
     require_server("redis")
@@ -57,6 +59,41 @@ def cluster(cluster_node):
     return cluster_node
 
 
+@pytest.fixture(scope="session")
+def nodes():
+    """Two nodes that share the slots; things are spread over both."""
+    require_server("redis")
+    with RedisServers() as make:
+        two = [make(args=["--cluster-enabled", "yes"]) for _ in range(2)]
+        two[0].command("CLUSTER", "ADDSLOTSRANGE", "0", "8191")
+        two[1].command("CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
+        two[0].command("CLUSTER", "MEET", two[1].host, str(two[1].port))
+        for node in two:
+            wait_for_cluster(node, nodes=2)
+        yield two
+
+
+@pytest.fixture
+def empty_nodes(nodes):
+    """Where both nodes are, which are empty and have memory to spare."""
+    for node in nodes:
+        node.command("CONFIG", "SET", "maxmemory", "0")
+        node.flush()
+    return {"host": nodes[0].host, "port": nodes[0].port, "cluster": True}
+
+
+@pytest.fixture
+def spread(empty_nodes, make_layer):
+    """A layer over both nodes."""
+    return make_layer(empty_nodes)
+
+
+@pytest.fixture
+def calm(empty_nodes, make_layer):
+    """A layer over both nodes that waits for a busy machine."""
+    return make_layer({**empty_nodes, **PATIENT})
+
+
 @pytest.fixture(params=["threads", "asyncio"])
 def perform(request):
     """Executes operations, once in this thread and once on an event loop (a new one each time)."""
@@ -65,7 +102,7 @@ def perform(request):
     return lambda layer, operation: asyncio.run(layer.aperform(operation))
 
 
-def wait_until(condition, seconds=5.0):
+def wait_until(condition, seconds=20.0):
     """Waits for what a server does in its own time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -11,9 +11,10 @@ import redis
 import redis.asyncio
 
 from cache_core.errors import MissingExtra, RemoteError
-from cache_core.layers.base import Create, Fetch, RemoteLayer, Store
+from cache_core.layers.base import Create, Fetch, Lock, RemoteLayer, Store
 from cache_core.layers.redis import RedisLayer, RedisOptions
 from cache_core.layers.redis import layer as layer_module
+from cache_core.layers.redis.outages import is_outage
 
 THINGS = ("{user_id:42}", "{uc:GetUser}/s:1", "{*}")
 ENTRY = "{user_id:42}?#GetUser"
@@ -188,3 +189,59 @@ def test_describe_says_where_and_never_a_password(make_layer):
         expected = "redis://cache:6379/2 (a client of the application)"
         assert make_layer(client).describe() == expected
     assert make_layer(lambda: None).describe() == "redis (a client of the application)"
+
+
+class ResponseError(Exception):
+    """As of a fork of redis-py: of the same name, and of no class that redis-py knows."""
+
+
+class Fork:
+    """A client as valkey-py makes it: the interface of redis-py with exceptions of its own."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def execute_command(self, *words):
+        try:
+            return self._client.execute_command(*words)
+        except redis.ResponseError as error:
+            raise ResponseError(str(error)) from error
+
+    def pipeline(self, transaction):
+        return ForkedPipeline(self._client.pipeline(transaction=transaction))
+
+
+class ForkedPipeline:
+    def __init__(self, pipeline):
+        self._pipeline = pipeline
+
+    def execute_command(self, *words):
+        self._pipeline.execute_command(*words)
+
+    def execute(self, raise_on_error):
+        replies = self._pipeline.execute(raise_on_error=raise_on_error)
+        return [ResponseError(str(r)) if isinstance(r, redis.ResponseError) else r for r in replies]
+
+
+def test_a_client_of_a_fork_will_do(make_layer, client):
+    """Refusals are known by the name of their class, so a script that is unknown is sent again."""
+    layer = make_layer(Fork(client))
+    (version,) = layer.perform(Create(THINGS[:1], 60_000))
+    client.script_flush()
+    assert layer.perform(Create(THINGS[:1], 60_000)) == (version,)
+    client.script_flush()
+    assert layer.perform(Lock(ENTRY, "one", 60_000, THINGS[:1], 60_000)).versions == (version,)
+    assert not is_outage(ResponseError("WRONGTYPE Operation against a key"))
+    assert is_outage(ResponseError("LOADING Redis is loading the dataset in memory"))
+
+
+def test_valkey_py_is_a_client(works, make_layer, redis_server):
+    """Its clients for threads and asyncio are made by factories, as those of redis-py."""
+    valkey = pytest.importorskip("valkey")
+    pytest.importorskip("valkey.asyncio")
+    redis_server.flush()
+    given = {
+        "factory": lambda: valkey.Valkey(port=redis_server.port),
+        "async_factory": lambda: valkey.asyncio.Valkey(port=redis_server.port),
+    }
+    assert works(make_layer(given))

@@ -10,7 +10,8 @@ import pytest
 
 from cache_core.errors import RemoteError
 from cache_core.layers.base import Bump, Create, Fetch, Fetched, Lock, Mark, Store, Unlock
-from cache_core.layers.redis.connections import Connections, LoopConnections
+from cache_core.layers.redis.connections import Connections
+from cache_core.layers.redis.loops import LoopConnections
 
 USER, USE_CASE, ROOT = "{user_id:42}", "{uc:GetUser}", "{*}"
 THINGS = (USER, USE_CASE, ROOT)

@@ -104,7 +104,8 @@ def test_all_problems_come_at_once():
 
 NAMES = (
     "async_client, async_factory, client, client_name, cluster, connect_timeout, db, factory, feed, "
-    "host, max_connections, on_failover, password, port, read_timeout, ssl, ssl_ca_certs, ssl_ca_data, "
+    "host, max_connections, on_failover, password, port, read_timeout, sentinel_password, "
+    "sentinel_username, sentinels, service, ssl, ssl_ca_certs, ssl_ca_data, "
     "ssl_cert_reqs, ssl_certfile, ssl_check_hostname, ssl_ciphers, ssl_keyfile, ssl_min_version, "
     "unix_socket_path, url, username, wait_replicas, wait_timeout, write_timeout"
 )
