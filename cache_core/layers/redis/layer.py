@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -157,9 +157,13 @@ class RedisLayer:
             commands = self._commands[executor.per_key]
             from cache_core.layers.redis.clients import Client, ClusterConnections
 
-            if isinstance(executor, (Client, ClusterConnections)):
+            if isinstance(executor, Client):
                 return executor.sweep(commands, batch)
-            return _walk(executor, commands.sweep(batch), self._options.write_timeout)
+            nodes: Sequence[Executor] = [executor]
+            if isinstance(executor, ClusterConnections):
+                nodes = executor.everywhere()
+            seconds = self._options.write_timeout
+            return sum(_walk(node, commands.sweep(batch), seconds) for node in nodes)
         except Exception as error:
             raise self._failure(error, "sweep") from error
 

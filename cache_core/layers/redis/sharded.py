@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from cache_core.errors import RemoteError
 from cache_core.layers.breaker import Ticket
 from cache_core.layers.deadline import left, within
-from cache_core.layers.redis.commands import OP, Answers, Command, Commands
+from cache_core.layers.redis.commands import OP, Answers, Command
 from cache_core.layers.redis.connections import Connections, Pending
 from cache_core.layers.redis.loops import LoopConnections
 from cache_core.layers.redis.node import Anybody, Nodes
@@ -116,21 +116,12 @@ class ClusterConnections(_Cluster[Connections]):
         except StopIteration as end:
             return cast("Answers", end.value)
 
-    def sweep(self, commands: Commands, batch: int) -> int:
-        """Removes the keys of a namespace, on every node; returns how many."""
-        seconds, removed = self._options.write_timeout, 0
+    def everywhere(self) -> list[Connections]:
+        """The connections to each node that has slots, for what concerns all keys."""
         began = monotonic()
+        seconds = self._options.write_timeout
         self._find(began, seconds, self._limit(began, seconds))
-        for address in self._slots.masters:
-            talk = commands.sweep(batch)
-            execute = self._to(address).execute
-            try:
-                sending = next(talk)
-                while True:
-                    sending = talk.send(execute(sending, seconds))
-            except StopIteration as end:
-                removed += end.value
-        return removed
+        return [self._to(address) for address in self._slots.masters]
 
     def close(self) -> None:
         """As of ``Connections``."""
@@ -248,6 +239,13 @@ class LoopClusterConnections(_Cluster[LoopConnections]):
                 sendings = talk.send(await self._exchange(sendings, timeout, _rest(limit)))
         except StopIteration as end:
             return cast("Answers", end.value)
+
+    async def everywhere(self) -> list[LoopConnections]:
+        """As of ``ClusterConnections``."""
+        began = monotonic()
+        seconds = self._options.write_timeout
+        await self._find(began, seconds, self._limit(began, seconds))
+        return [self._to(address) for address in self._slots.masters]
 
     async def aclose(self) -> None:
         """As of ``LoopConnections``."""
