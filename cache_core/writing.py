@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cache_core.blocks import restore
-from cache_core.keys.key import entity_things, tag_thing
+from cache_core.keys.key import any_thing, entity_things, tag_thing, type_thing
 from cache_core.protocol.bracket import Bracket
 from cache_core.protocol.drivers import arun, run
 from cache_core.protocol.scope import Scope
@@ -72,6 +72,14 @@ class Writing:
     def touch_many(self, entities: Iterable[tuple[str, object]]) -> None:
         """Notes that the write changes several entities, given as pairs of key type and id."""
         self._bracket.touch(entity_things(entities))
+
+    def touch_type(self, key_type: str) -> None:
+        """Notes that the write may change every entity of a type.
+
+        Raises:
+            DeclarationError: The key type is empty or reserved.
+        """
+        self._bracket.touch([type_thing(key_type), any_thing(key_type)])
 
     def touch_tags(self, *names: str) -> None:
         """Notes that the write changes what carries one of these tags."""

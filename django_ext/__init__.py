@@ -13,7 +13,17 @@ except ImportError as error:
     raise MissingExtra("django_ext", package="Django", extra="django") from error
 
 from django_ext.default import DjangoCache, cache
+from django_ext.querysets import TrackedQuerySet
 from django_ext.tracking import track
+from django_ext.transactions import ALL
 from django_ext.views import cache_disabled, cache_enabled
 
-__all__ = ["DjangoCache", "cache", "cache_disabled", "cache_enabled", "track"]
+__all__ = [
+    "ALL",
+    "DjangoCache",
+    "TrackedQuerySet",
+    "cache",
+    "cache_disabled",
+    "cache_enabled",
+    "track",
+]

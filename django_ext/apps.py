@@ -9,6 +9,7 @@ from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 from django_ext.checks import check_deployment, check_middleware, check_settings, check_tracking
+from django_ext.conf import read_tracked
 from django_ext.default import cache
 from django_ext.tracking import tracker
 
@@ -24,6 +25,7 @@ class CacheCoreConfig(AppConfig):
     def ready(self) -> None:
         """Imports every app's ``caching.py``, connects receivers and checks; does no I/O."""
         autodiscover_modules("caching")
+        tracker.track_declared(read_tracked())
         tracker.connect()
         setting_changed.connect(cache.setting_changed)
         for check in (check_settings, check_tracking, check_middleware):

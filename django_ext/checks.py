@@ -15,6 +15,7 @@ from django_ext.conf import SETTING, read_settings
 from django_ext.default import cache
 from django_ext.mapping import Mapping, Mistake
 from django_ext.middleware import CacheScopeMiddleware
+from django_ext.querysets import TrackedQuerySet
 from django_ext.tracking import tracker
 
 MIDDLEWARE = "django_ext.middleware.CacheScopeMiddleware"
@@ -40,8 +41,9 @@ def check_settings(**_: object) -> list[CheckMessage]:
 
 
 def check_tracking(**_: object) -> list[CheckMessage]:
-    """E002: a model that cannot be tracked; E003: a field that holds no id; W003: an unmanaged one."""
-    return [message for mapping in tracker.mappings for message in _about(mapping)]
+    """E002, E003, E005: what cannot be tracked; W003, W004: what is so in part only."""
+    declared = [_as_error(mistake) for mistake in tracker.mistakes]
+    return [*declared, *(message for mapping in tracker.mappings for message in _about(mapping))]
 
 
 def check_middleware(**_: object) -> list[CheckMessage]:
@@ -79,12 +81,24 @@ def _about(mapping: Mapping) -> Iterator[CheckMessage]:
     mistake = mapping.mistake()
     if mistake is not None:
         yield _as_error(mistake)
-    elif not mapping.model._meta.managed:
+        return
+    if not mapping.model._meta.managed:
         yield checks.Warning(
             f"{mapping!r}: the model is unmanaged; what other programs write is not seen.",
             hint="Call cache.invalidate(...) for such writes, or keep the TTLs short.",
             id="cache_core.W003",
         )
+    if mapping.bulk == "select" and not _has_tracked_queryset(mapping.model):
+        yield checks.Warning(
+            f"{mapping!r}: bulk='select' has no effect, as no manager of the model looks rows up.",
+            hint="Give the model a manager of TrackedQuerySet, or leave bulk out.",
+            id="cache_core.W004",
+        )
+
+
+def _has_tracked_queryset(model: type[Any]) -> bool:
+    managers = (model._base_manager, *model._meta.managers)
+    return any(isinstance(manager.all(), TrackedQuerySet) for manager in managers)
 
 
 def _as_error(mistake: Mistake) -> Error:

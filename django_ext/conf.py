@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.crypto import salted_hmac
 
 from cache_core.errors import ConfigurationError
@@ -18,6 +19,9 @@ from django_ext.aliases import resolved
 SETTING = "CACHE_CORE"
 WATCHED = frozenset({SETTING, "CACHES", "SECRET_KEY", "SECRET_KEY_FALLBACKS"})
 """The settings that a change of makes another cache."""
+
+OWN = frozenset({"track", "outbox"})
+"""The keys of the dict that are Django's alone; the rest are the fields of ``Settings``."""
 
 _SALT = "cache_core: signatures of entries"
 
@@ -34,8 +38,10 @@ def read_settings() -> Settings:
     given: Any = getattr(django_settings, SETTING, {})
     problems = Problems()
     if isinstance(given, Mapping):
+        _read_outbox(given, problems)
+        given = {name: value for name, value in given.items() if str(name).lower() not in OWN}
         given = resolved(given, SETTING, problems)
-        if not _names_secrets(given):
+        if not any(str(name).lower() == "secrets" for name in given):
             given = {**given, "SECRETS": tuple(_derived_secrets())}
     try:
         settings = Settings.from_mapping(given, path=SETTING, environ=os.environ)
@@ -45,8 +51,38 @@ def read_settings() -> Settings:
     return settings
 
 
-def _names_secrets(given: Mapping[Any, object]) -> bool:
-    return any(str(name).lower() == "secrets" for name in given)
+def read_tracked() -> object:
+    """What ``CACHE_CORE["TRACK"]`` holds; an empty dict where there is none."""
+    return _own("track", {})
+
+
+def read_outbox() -> tuple[str, ...]:
+    """The databases with an outbox; none where ``CACHE_CORE["OUTBOX"]`` is wrong."""
+    return _read_outbox({"outbox": _own("outbox", False)}, Problems())
+
+
+def _read_outbox(given: Mapping[Any, object], problems: Problems) -> tuple[str, ...]:
+    wanted = _named(given, "outbox")
+    if wanted in (None, False):
+        return ()
+    aliases = (DEFAULT_DB_ALIAS,) if wanted is True else wanted
+    if isinstance(aliases, (list, tuple, set, frozenset)) and all(
+        alias in django_settings.DATABASES for alias in aliases
+    ):
+        return tuple(aliases)
+    expected = "True, False or a list of aliases of DATABASES"
+    problems.add(f"{SETTING}['OUTBOX']", repr(wanted), expected, "True means the default database.")
+    return ()
+
+
+def _own(name: str, otherwise: object) -> object:
+    given: Any = getattr(django_settings, SETTING, {})
+    found = _named(given, name) if isinstance(given, Mapping) else None
+    return otherwise if found is None else found
+
+
+def _named(given: Mapping[Any, object], wanted: str) -> object:
+    return next((value for name, value in given.items() if str(name).lower() == wanted), None)
 
 
 def _derived_secrets() -> Iterator[bytes]:

@@ -35,7 +35,7 @@ class DjangoCache(Cache):
         super().__init__()
         self._unread = self._settings
         self.transactions = Transactions(self)
-        self.watch_transactions(self.transactions.uncommitted)
+        self.watch_transactions(self.transactions.uncommitted, self.transactions.snapshot_since)
         self.around_background(_with_own_connections, _with_own_thread)
 
     def _build(self, settings: Settings) -> Runtime:

@@ -32,6 +32,8 @@ class Link:
     Attributes:
         needs_before: Whether the database must be looked at before the write as well.
         needs_loaded: Whether instances must remember the columns they were loaded with.
+        is_quick: Whether the entities of an instance can be told without asking the database.
+        is_own_key: Whether the key of an instance is the id of its entity.
     """
 
     def __init__(self, mapping: Mapping, sender: type[Model]) -> None:
@@ -44,6 +46,8 @@ class Link:
         by_key = mapping.is_by_key and (self.is_own or _keys_are_shared(self.model, sender))
         self.needs_before = not by_key
         self.needs_loaded = self.is_own and not by_key
+        self.is_quick = self.is_own and not callable(mapping.id)
+        self.is_own_key = self.is_own and by_key
 
     @classmethod
     def between(cls, mapping: Mapping, sender: type[Model]) -> Link | None:

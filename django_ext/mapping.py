@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 
-from cache_core.errors import UnkeyableValue, did_you_mean
+from cache_core.errors import DeclarationError, UnkeyableValue, did_you_mean
 from cache_core.keys.key import Entity, check_key_type
-from django_ext.transactions import EVERY, Written
+from django_ext.transactions import ALL, Written
 
 if TYPE_CHECKING:
     from django.db.models import Field, Model
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cache_core.django")
 
 IdOf = Callable[[Any], object]
-"""Takes a row; returns one id, an iterable of ids, or None for no entity."""
+"""Takes a row; returns one id, an iterable of ids, ``ALL`` for any, or None for no entity."""
+
+Bulk = Literal["type", "select", "ignore"]
+"""What follows from a write of rows that nobody names; see ``track``."""
 
 
 class Mistake(Exception):
@@ -45,20 +48,28 @@ class Mapping:
         model: A model class or its label, such as ``"auth.User"``.
         key_type: The kind of entity, as in ``cache.cached(key_type=...)``.
         id: ``"pk"``, the name of a field, or a callable that takes a row.
+        bulk: What follows from a write of rows that nobody names.
 
     Raises:
-        DeclarationError: The key type is empty or reserved.
+        DeclarationError: The key type is empty or reserved, or *bulk* is no such word.
     """
 
-    def __init__(self, model: type[Model] | str, key_type: str, id: str | IdOf) -> None:
+    def __init__(
+        self, model: type[Model] | str, key_type: str, id: str | IdOf = "pk", bulk: Bulk = "type"
+    ) -> None:
         check_key_type(key_type)
+        if bulk not in get_args(Bulk):
+            wanted = ", ".join(map(repr, get_args(Bulk)))
+            raise DeclarationError(f"track() was given bulk={bulk!r}; give one of {wanted}.")
+        self.bulk = bulk
         self.wanted = model
         self.key_type = key_type
         self.id = id
         self.label = model if isinstance(model, str) else model._meta.label
 
     def __repr__(self) -> str:
-        return f"track({self.label}, key_type={self.key_type!r}, id={self.id!r})"
+        told = getattr(self.id, "__qualname__", None) or repr(self.id)
+        return f"track({self.label}, key_type={self.key_type!r}, id={told})"
 
     @property
     def model(self) -> type[Model]:
@@ -89,7 +100,7 @@ class Mapping:
         return tuple(field.attname for field in self.model._meta.concrete_fields)
 
     def written(self, row: Model) -> set[Written]:
-        """The entities that *row* belongs to; ``EVERY`` one where that cannot be found out."""
+        """The entities that *row* belongs to; ``ALL`` one where that cannot be found out."""
         try:
             column = self.column
             found = self.id(row) if callable(self.id) else _canonical(column, row)
@@ -99,12 +110,21 @@ class Mapping:
 
     def named(self, found: object) -> set[Written]:
         """The entities with the id, or the several ids, *found*; None names none."""
+        if found is ALL:
+            return self.all()
         several = isinstance(found, Iterable) and not isinstance(found, (str, bytes))
         try:
             ids: Iterable[Any] = found if several else (found,)  # type: ignore[assignment]
-            return {Entity.of(self.key_type, one) for one in ids if one is not None}
+            named = {one for one in ids if one is not None}
+            if ALL in named:
+                return self.all()
+            return {Entity.of(self.key_type, one) for one in named}
         except Exception:  # noqa: BLE001  # a lazy iterable may raise anything too
             return self.unknown()
+
+    def all(self) -> set[Written]:
+        """Every entity of the key type."""
+        return {(self.key_type, ALL)}
 
     def unknown(self) -> set[Written]:
         """Logs the error that is being handled; every entity of the key type is to be invalidated."""
@@ -112,7 +132,7 @@ class Mapping:
             "%r cannot tell which entity was written; every entity of this key type is invalidated",
             self,
         )
-        return {(self.key_type, EVERY)}
+        return self.all()
 
     def mistake(self) -> Mistake | None:
         """What is wrong with the mapping, or None; needs all models to be loaded."""

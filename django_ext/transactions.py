@@ -14,11 +14,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from django.db import connections, transaction
+
+from cache_core.errors import MarkFailed
+from cache_core.writing import Writing
+from django_ext.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,16 +32,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cache_core.django")
 
 
-class Every:
-    """Stands for every id of a key type, where the id of a row could not be found out."""
+class All:
+    """Stands for every id of a key type, as where the id of a row cannot be found out."""
 
     def __repr__(self) -> str:
-        return "EVERY"
+        return "ALL"
 
 
-EVERY = Every()
+ALL = All()
 Written = tuple[str, object]
-"""A key type and an id, or ``EVERY``."""
+"""A key type and an id, or ``ALL``."""
 
 
 class Writes:
@@ -45,28 +49,46 @@ class Writes:
 
     Args:
         owner: Delivers it.
-        block: In a ``TestCase`` the outermost atomic block of the tested code, else None.
+        connection: The connection.
     """
 
-    def __init__(self, owner: Transactions, block: object) -> None:
+    def __init__(self, owner: Transactions, connection: BaseDatabaseWrapper) -> None:
         self._owner = owner
-        self._block = block
+        self._connection = ref(connection)
+        self._is_of_transaction = in_transaction(connection)
+        self._block = _outermost(connection)
         self._collected: set[Written] = set()
+        self._marked: Writing | None = None
         self._delivered = False
 
     def add(self, written: Iterable[Written]) -> None:
         """Adds more."""
         self._collected.update(written)
 
+    def mark(self) -> None:
+        """Marks what was collected and is not marked, or not for much longer.
+
+        Raises:
+            MarkFailed: As ``Writing.mark``.
+        """
+        if self._marked is None:
+            self._marked = self._owner.new_writing()
+        touch(self._marked, self._collected)
+        self._marked.mark()
+
     def deliver(self) -> None:
         """Invalidates what was collected, once."""
         self._delivered = True
         collected, self._collected = self._collected, set()
-        self._owner.invalidate(collected)
+        marked, self._marked = self._marked, None
+        self._owner.invalidate(collected, marked)
+        connection = self._connection()
+        if connection is not None:
+            self._owner.invalidate(self._owner.left(connection))
 
     def are_open(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether the transaction that wrote goes on, so that nobody else may see its data."""
-        if self._delivered or connection.connection is None:
+        if self._delivered or not self._is_of_transaction or connection.connection is None:
             return False
         if self._block is not None:
             return any(block is self._block for block in connection.atomic_blocks)
@@ -81,26 +103,71 @@ class Transactions:
 
     Attributes:
         failures: Invalidations that an error prevented.
+        left: Tells what was written on a connection and nobody told of in time.
     """
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
+        self.left: Callable[[BaseDatabaseWrapper], set[Written]] = lambda _: set()
         self._writes: WeakKeyDictionary[BaseDatabaseWrapper, Writes] = WeakKeyDictionary()
+        self._snapshots: WeakKeyDictionary[BaseDatabaseWrapper, Snapshot] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self.failures = 0
 
-    def wrote(self, using: str, written: Iterable[Written]) -> None:
-        """Invalidates after the transaction on the database *using*, or now when there is none.
+    def wrote(self, connection: BaseDatabaseWrapper, written: Iterable[Written] = ()) -> None:
+        """Invalidates after the transaction of *connection*, or now when there is none.
 
-        Never raises.
+        Also when nothing tracked was written: from here on the transaction may see what nobody else
+        sees, and nothing is cached in it (rules T1, T2).
+
+        Raises:
+            MarkFailed: As ``mark``; only in a transaction.
         """
         written = frozenset(written)
-        if not written:
+        if not written and connection.autocommit:
             return
         try:
-            self._collect(using, written)
+            self._collect(connection, written)
+        except MarkFailed:
+            raise
         except Exception:  # noqa: BLE001  # the user's transaction goes on whatever happens here
             self._failed(written)
+
+    def expect(self, connection: BaseDatabaseWrapper) -> None:
+        """A signal is going to tell more of what was written; looked after if it does not come."""
+        if not self._are_open(connection):
+            self._writes[connection] = Writes(self, connection)
+
+    def hold(self, connection: BaseDatabaseWrapper) -> None:
+        """The transaction has locked rows, so it has to see them as they are."""
+        if in_transaction(connection):
+            self.wrote(connection)
+
+    def mark(self, connection: BaseDatabaseWrapper, written: Iterable[Written]) -> Writing | None:
+        """Tells the readers of *written*, ahead of the statement; for when ``marks``.
+
+        Returns:
+            In autocommit what is to be told after the statement, which commits; else None.
+
+        Raises:
+            MarkFailed: The store did not take the mark, and the settings say to stop then.
+        """
+        written = frozenset(written)
+        if in_transaction(connection):
+            self.wrote(connection, written)
+            return None
+        writing = self.new_writing()
+        touch(writing, written)
+        writing.mark()
+        return writing
+
+    @property
+    def marks(self) -> bool:
+        """Whether writes are marked, as a use case is "strict"."""
+        try:
+            return self._cache.runtime.writers_mark
+        except Exception:  # noqa: BLE001  # wrong settings are told of by whoever reads
+            return False
 
     def uncommitted(self) -> bool:
         """Whether the running thread has written in a transaction that is still open."""
@@ -110,34 +177,64 @@ class Transactions:
         # Each is looked at, so that what is over gets delivered.
         return True in [self._are_open(connection) for connection in own]
 
-    def invalidate(self, written: Iterable[Written]) -> None:
-        """Invalidates now; never raises."""
+    def snapshot_since(self) -> float | None:
+        """Since when the running thread sees an old state of some database; None where it does not."""
+        own = connections.all(initialized_only=True)
+        told = [self.snapshot(connection).since(connection) for connection in own]
+        return min([since for since in told if since is not None], default=None)
+
+    def snapshot(self, connection: BaseDatabaseWrapper) -> Snapshot:
+        """Since when *connection* sees an old state of its database."""
+        found = self._snapshots.get(connection)
+        if found is None:
+            found = self._snapshots[connection] = Snapshot(self._cache.distrust_scope)
+        return found
+
+    def invalidate(self, written: Iterable[Written], marked: Writing | None = None) -> None:
+        """Invalidates now, and takes back the marks; never raises."""
         written = frozenset(written)
-        if not written:
-            return
         try:
-            self._invalidate(written)
-        except Exception:  # noqa: BLE001
+            if marked is not None:
+                touch(marked, written)
+                marked.committed()
+            elif written:
+                entities, key_types = _sorted(written)
+                self._cache.after_commit(entities, key_types)
+        except Exception:  # noqa: BLE001  # as above
             self._failed(written)
 
-    def _collect(self, using: str, written: frozenset[Written]) -> None:
-        connection: Any = connections[using]
+    def new_writing(self) -> Writing:
+        """A write of which a mark may tell. It has a scope of its own.
+
+        Whether the running code may see uncommitted data is asked of its connections; in the scope
+        of a request it would be held against other connections, too.
+        """
+        return Writing(self._cache.runtime, None)
+
+    def _collect(self, connection: BaseDatabaseWrapper, written: frozenset[Written]) -> None:
         earlier = self._are_open(connection)
         if not in_transaction(connection):
             self.invalidate(written)
             return
         if not earlier:
-            self._writes[connection] = Writes(self, _outermost_of_test(connection))
-        writes = self._writes[connection]
-        writes.add(written)
-        self._cache.distrust_scope()
+            self._writes[connection] = Writes(self, connection)
+            self._cache.distrust_scope()
+        if written or not earlier:
+            self._writes[connection].add(written)
+            self._register(connection, written)
+        if written and self.marks:
+            self._writes[connection].mark()
+
+    def _register(self, connection: Any, written: frozenset[Written]) -> None:
         try:
-            transaction.on_commit(writes.deliver, using=using, robust=True)
+            transaction.on_commit(
+                self._writes[connection].deliver, using=connection.alias, robust=True
+            )
         except transaction.TransactionManagementError:
             # After set_autocommit(False) Django tells nobody of a COMMIT.
             self.invalidate(written)
 
-    def _are_open(self, connection: Any) -> bool:
+    def _are_open(self, connection: BaseDatabaseWrapper) -> bool:
         writes = self._writes.get(connection)
         if writes is None or writes.are_open(connection):
             return writes is not None
@@ -145,19 +242,29 @@ class Transactions:
         writes.deliver()
         return False
 
-    def _invalidate(self, written: frozenset[Written]) -> None:
-        unknown = {key_type for key_type, one in written if one is EVERY}
-        known = [entity for entity in written if entity[0] not in unknown]
-        self._cache.after_commit(known, sorted(unknown))
-
     def _failed(self, written: frozenset[Written]) -> None:
         with self._lock:
             self.failures += 1
         logger.exception(  # noqa: LOG004  # called where the error is handled
             "Not invalidated because of an error: %s. Entries for these may be stale until their "
             "TTL; invalidate them by hand.",
-            ", ".join(sorted(f"{key_type} {one}" for key_type, one in written)),
+            ", ".join(sorted(f"{key_type} {one}" for key_type, one in written)) or "nothing known",
         )
+
+
+def touch(writing: Writing, written: Iterable[Written]) -> None:
+    """Notes in *writing* what is written."""
+    entities, key_types = _sorted(written)
+    writing.touch_many(entities)
+    for key_type in key_types:
+        writing.touch_type(key_type)
+
+
+def _sorted(written: Iterable[Written]) -> tuple[list[Written], list[str]]:
+    """Single entities, and the key types of which all are meant."""
+    written = tuple(written)
+    unknown = {key_type for key_type, one in written if one is ALL}
+    return [entity for entity in written if entity[0] not in unknown], sorted(unknown)
 
 
 def in_transaction(connection: Any) -> bool:
@@ -167,15 +274,13 @@ def in_transaction(connection: Any) -> bool:
     the tested code knows nothing of them.
     """
     if any(map(_is_of_test, connection.atomic_blocks)):
-        return _outermost_of_test(connection) is not None
+        return _outermost(connection) is not None
     return not connection.autocommit
 
 
-def _outermost_of_test(connection: Any) -> object:
-    blocks = connection.atomic_blocks
-    if not any(map(_is_of_test, blocks)):
-        return None
-    return next((block for block in blocks if not _is_of_test(block)), None)
+def _outermost(connection: Any) -> object:
+    """The atomic block that is the transaction, in a ``TestCase`` that of the tested code."""
+    return next((block for block in connection.atomic_blocks if not _is_of_test(block)), None)
 
 
 def _is_of_test(block: object) -> bool:

@@ -16,7 +16,9 @@ from cache_core.cache import Cache
 from cache_core.errors import DeclarationError
 from cache_core.pins import QUEUED
 from flask_ext.config import app_secrets
+from flask_ext.pages import PageFigures
 from flask_ext.pins import pin, pin_in
+from flask_ext.signals import Sender, follow
 from flask_ext.streams import Carried
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class AppCache(Cache):
         self.app = app
         self._settings = settings
         self._has_secrets = has_secrets
+        self.pages = PageFigures()
         # One declaration, several apps: what is declared and what runs are shared by all of them.
         self._registry = declaration._registry  # noqa: SLF001
         self._functions = declaration._functions  # noqa: SLF001
@@ -91,7 +94,17 @@ class AppCache(Cache):
     def _build(self, settings: Settings) -> Runtime:
         if not self._has_secrets:
             settings = replace(settings, secrets=app_secrets(self.app))
-        return super()._build(settings)
+        sender = Sender(self)
+        runtime = super()._build(replace(settings, hooks=(*settings.hooks, sender)))
+        follow(self, runtime, sender)
+        return runtime
+
+    def plan_anew(self) -> None:
+        """For signals: has each use case look again whether somebody is to be told of its hits."""
+        runtime = self._runtime
+        if runtime is not None:
+            for function in tuple(self._functions.values()):
+                runtime.plan_anew(function)
 
     def serves(self, scope: AnyScope) -> bool:
         """Whether *scope* is one of this app."""
@@ -192,7 +205,10 @@ class AppCache(Cache):
     # -- figures ---------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
-        """As ``Cache.stats``; calls outside of every app are counted as bypasses, for all apps."""
-        figures = super().stats()
+        """As ``Cache.stats``, and what became of responses and fragments, under ``pages``.
+
+        Calls outside of every app are counted as bypasses, for all apps.
+        """
+        figures = {**super().stats(), "pages": self.pages.report()}
         self.declaration.add_calls_without_app(figures["use_cases"])
         return figures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,16 @@ from cache_core.clock import Clock
 from cache_core.errors import ConfigurationError, DeclarationError, NotConfigured, Problem
 from cache_core.events import Reason, logger
 from flask_ext.app_cache import AppCache
+from flask_ext.cached_views import CachedView, View, wrapped
 from flask_ext.config import DEFAULT_NAME, config_key, read
+from flask_ext.fragments import Fragments, add_tag
 from flask_ext.lifecycle import attach
 
 if TYPE_CHECKING:
+    from flask import Response
+
+    from cache_core.keys.dependencies import EntitiesOfCall, TagsOfCall
+    from cache_core.policy.policy import Policy
     from cache_core.protocol.runtime import Runtime
     from cache_core.protocol.scope import AnyScope
     from cache_core.settings import Settings
@@ -93,13 +99,20 @@ class CacheCore(Cache):
                 f"CacheCore(name={name!r}): a name is made of a-z, 0-9 and _ and begins with a letter"
             )
         super().__init__(clock=clock)
-        self.name = name
-        self._config = config
+        self._name = name
+        # A copy: what is changed in it later would hold for some apps and not for others.
+        self._config = dict(config) if isinstance(config, Mapping) else config
         self._apps: weakref.WeakSet[AppCache] = weakref.WeakSet()
+        self.fragments = Fragments(self)
         self._entered: ContextVar[AppCache | None] = ContextVar("flask_ext_app", default=None)
 
     def __repr__(self) -> str:
         return f"<CacheCore {self.name!r}>"
+
+    @property
+    def name(self) -> str:
+        """What tells it from other caches of one app; fixed, since config keys are made of it."""
+        return self._name
 
     # -- apps ------------------------------------------------------------------------------------
 
@@ -132,6 +145,7 @@ class CacheCore(Cache):
         cache = AppCache(self, app, settings, has_secrets=has_secrets)
         cache.check()
         attach(app, cache)
+        add_tag(app)
         app.extensions.setdefault(EXTENSION_KEY, {})[self.name] = cache
         self._apps.add(cache)
         appcontext_pushed.connect(self._set_aside)
@@ -194,6 +208,82 @@ class CacheCore(Cache):
             f"{self!r} is configured by each app; put the settings into app.config"
             f"[{config_key(self.name)!r}] or give them to init_app(app, config)"
         )
+
+    # -- views -----------------------------------------------------------------------------------
+
+    def cached_view(
+        self,
+        *,
+        key_type: str | None = None,
+        id_arg: str | tuple[str, Callable[[Any], object]] | None = None,
+        use_case: str | None = None,
+        ttl: Any = None,
+        ramp: float | Mapping[str, float] | None = None,
+        vary: Collection[str] = (),
+        cookies: Collection[str] = (),
+        query: Collection[str] | None = None,
+        key: Callable[..., object] | None = None,
+        keep: Callable[[Response], object] | None = None,
+        tags: TagsOfCall | None = None,
+        depends_on: EntitiesOfCall | None = None,
+        policy: Policy | None = None,
+    ) -> Callable[[View], View]:
+        """Declares a view (sync or async) whose responses are kept; stands below ``@app.route``.
+
+        A response is kept where it may be shown to everybody: the answer to a GET with status 200
+        that sets no cookie, did not look at the session or at cookies, is not private and depends
+        on no header that is not named here. Others are counted with the reason. A kept one is
+        part of the cache as any value is: of ramps, single flight, grace and invalidation, also by
+        what the view's cached functions depend on. HEAD and If-None-Match are answered from it.
+
+        Args:
+            key_type: As for ``cached``.
+            id_arg: As for ``cached``, an argument of the view.
+            use_case: As for ``cached``.
+            ttl: As for ``cached``.
+            ramp: As for ``cached``.
+            vary: Request headers that the response depends on.
+            cookies: Cookies that it depends on.
+            query: The query arguments that it depends on; None for all of them.
+            key: A callable of the view's arguments that returns what else it depends on.
+            keep: A callable of a response that may be shared; a false result has it not kept.
+            tags: As for ``cached``; callables get the view's arguments.
+            depends_on: As for ``cached``; callables get the view's arguments.
+            policy: As for ``cached``.
+
+        Returns:
+            A decorator. The decorated view has ``use_case``, ``uncached``, and ``invalidate``, which is
+            called with the view's arguments and is for the page of the running request.
+
+        Raises:
+            DeclarationError: The arguments do not fit the view, or cannot be shared.
+        """
+        options = {
+            "key_type": key_type,
+            "id_arg": id_arg,
+            "use_case": use_case,
+            "ttl": ttl,
+            "ramp": ramp,
+            "tags": tags,
+            "depends_on": depends_on,
+            "policy": policy,
+        }
+
+        def decorate(view: View) -> View:
+            own = CachedView(
+                self,
+                view,
+                vary=vary,
+                cookies=cookies,
+                query=query,
+                key=key,
+                keep=keep,
+                options=options,
+            )
+            decorated: View = wrapped(own)
+            return decorated
+
+        return decorate
 
     # -- scopes ----------------------------------------------------------------------------------
 

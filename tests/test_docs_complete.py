@@ -24,7 +24,7 @@ from cache_core.testing.contract import Faults
 from cache_core.testing.contract.subject import Contract
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TABLE_ROW = re.compile(r"^\|(?P<cells>.*)\|\s*$", re.MULTILINE)
 NAME = re.compile(r"`([A-Za-z_][\w.]*)`")
 

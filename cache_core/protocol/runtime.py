@@ -234,6 +234,10 @@ class Runtime:
             return known[2]
         return self._replan(target, provided)
 
+    def plan_anew(self, target: Target) -> None:
+        """Replaces the plan of *target*'s use case, as after hooks have come or gone."""
+        self._replan(target, None)
+
     def tally(self, use_case: str) -> Tally:
         """The counters of a use case."""
         tally = self._tallies.get(use_case)

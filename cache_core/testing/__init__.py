@@ -6,6 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cache_core.testing.capturing import (
+        Invalidations,
+        assert_invalidates,
+        capture_invalidations,
+    )
     from cache_core.testing.clock import FakeClock
     from cache_core.testing.counting import assert_hits, assert_loads
     from cache_core.testing.disturbing import chaos
@@ -24,7 +29,8 @@ if TYPE_CHECKING:
     from cache_core.testing.flights import assert_single_flight
     from cache_core.testing.freezing import frozen
     from cache_core.testing.freshness import Seen, assert_no_stale
-    from cache_core.testing.isolation import caching_off
+    from cache_core.testing.isolation import caching_off, fresh_namespace
+    from cache_core.testing.overriding import override_policy, override_ramp
     from cache_core.testing.store import FakeStore
 
 __all__ = [
@@ -32,25 +38,32 @@ __all__ = [
     "FakeStore",
     "Fault",
     "InjectedFault",
+    "Invalidations",
     "Seen",
     "always_delay",
     "always_fail",
     "assert_hits",
+    "assert_invalidates",
     "assert_loads",
     "assert_no_stale",
     "assert_single_flight",
     "caching_off",
+    "capture_invalidations",
     "chaos",
     "delay",
     "drop",
     "fail",
     "flaky",
+    "fresh_namespace",
     "frozen",
     "hang",
     "lose",
+    "override_policy",
+    "override_ramp",
 ]
 
 _NAMES = {
+    "capturing": ("Invalidations", "assert_invalidates", "capture_invalidations"),
     "disturbing": ("chaos",),
     "clock": ("FakeClock",),
     "counting": ("assert_hits", "assert_loads"),
@@ -69,7 +82,8 @@ _NAMES = {
     "flights": ("assert_single_flight",),
     "freshness": ("Seen", "assert_no_stale"),
     "freezing": ("frozen",),
-    "isolation": ("caching_off",),
+    "isolation": ("caching_off", "fresh_namespace"),
+    "overriding": ("override_policy", "override_ramp"),
     "store": ("FakeStore",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

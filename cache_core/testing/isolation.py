@@ -7,24 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from cache_core import blocks
 from cache_core.protocol import runtime as runtimes
 from cache_core.protocol.scope import AnyScope, Scope
+from cache_core.testing.blocks import TestBlock
 from cache_core.testing.places import caller
 
 if TYPE_CHECKING:
+    from cache_core.cache import Cache
     from cache_core.protocol.runtime import Runtime
 
 
-@contextmanager
-def caching_off() -> Iterator[None]:
+def caching_off() -> TestBlock:
     """Leaves caching off in every scope that begins in the block, whoever begins it.
 
-    Also where a framework begins one for each request. A cached function is the function.
+    Also where a framework begins one for each request. A cached function is the function. It may
+    decorate a test, or a class of tests.
     """
+    return TestBlock(_caching_off)
+
+
+@contextmanager
+def _caching_off() -> Iterator[None]:
     before = blocks.on_or_off
 
     def off(scope: AnyScope, **_: bool) -> AnyScope | None:
@@ -41,6 +50,35 @@ def forget() -> None:
     """
     for runtime in tuple(runtimes._runtimes):  # noqa: SLF001 - of one package
         _forget(runtime)
+
+
+@contextmanager
+def fresh_namespace(cache: Cache, **settings: Any) -> Iterator[None]:
+    """Gives *cache* a namespace in which nothing is, for the time of the block.
+
+    So nothing that is left in a shared store is found: not what a test before has put there, nor
+    another process that runs tests at the same time.
+
+    Args:
+        cache: The cache; what it keeps in this process is forgotten at both ends.
+        settings: Fields of ``cache_core.Settings`` that are to be others, too.
+    """
+    before = cache.runtime.settings
+    begin_afresh(cache, **settings)
+    try:
+        yield
+    finally:
+        cache.close()
+        cache.configure_from(before)
+
+
+def begin_afresh(cache: Cache, **changes: Any) -> None:
+    """Configures *cache* as it is, with *changes* and in a namespace that nobody has used."""
+    before = cache.runtime.settings
+    namespace = f"{before.namespace[:40]}.{token_hex(8)}"
+    cache.configure_from(replace(before, namespace=namespace, **changes))
+    if before.remote is not None:
+        cache.flush()  # a layer that others made need not know of namespaces
 
 
 def _forget(runtime: Runtime) -> None:

@@ -1,18 +1,10 @@
-"""Invalidation by SQLAlchemy: what a session has committed is invalidated, and only that.
+"""``cache_core.sqlalchemy`` by the name that a Flask app looks for; it needs nothing of Flask.
 
-Works with plain SQLAlchemy, scoped sessions, asyncio sessions and Flask-SQLAlchemy, with and without
-an app context.
+A ``CacheCore`` is told of in the app that runs at the write, see ``cache_core.sqlalchemy.owners``.
 """
 
 from __future__ import annotations
 
-from cache_core.errors import MissingExtra
+from cache_core.sqlalchemy import Outbox, invalidate_on_commit, track, untrack
 
-try:
-    import sqlalchemy as _sqlalchemy  # noqa: F401  # one clear error where it is missing
-except ImportError as error:
-    raise MissingExtra("flask_ext.sqlalchemy", package="SQLAlchemy", extra="sqlalchemy") from error
-
-from flask_ext.sqlalchemy.tracking import track, untrack
-
-__all__ = ["track", "untrack"]
+__all__ = ["Outbox", "invalidate_on_commit", "track", "untrack"]

@@ -17,6 +17,7 @@ from django.test import override_settings  # noqa: E402
 
 from cache_core.events import Invalidated  # noqa: E402
 from django_ext import cache  # noqa: E402
+from tests.django.postgres import postgres  # noqa: E402, F401  # a fixture
 
 
 @pytest.fixture(autouse=True)

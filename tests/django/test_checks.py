@@ -11,7 +11,7 @@ from cache_core import MissingExtra
 from django_ext import DjangoCache
 from django_ext import checks as ours
 from django_ext.tracking import Tracker
-from tests.django.library.models import Abstract, Book, Foreign
+from tests.django.library.models import Abstract, Book, Foreign, Parcel
 
 
 def ids(messages):
@@ -94,6 +94,41 @@ def test_an_unmanaged_model_is_a_warning(monkeypatch):
     own.track(Foreign, key_type="x_id")
     monkeypatch.setattr(ours, "tracker", own)
     assert ids(ours.check_tracking()) == ["cache_core.W003"]
+
+
+def test_bulk_select_needs_a_queryset(monkeypatch):
+    """W004: without a queryset that looks rows up, bulk="select" is bulk="type"."""
+    own = Tracker(transactions=None)
+    own.track(Book, key_type="x_id", bulk="select")
+    own.track(Parcel, key_type="x_id", bulk="select")
+    monkeypatch.setattr(ours, "tracker", own)
+    (message,) = ours.check_tracking()
+    assert message.id == "cache_core.W004"
+    assert "library.Book" in message.msg
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "expected a dict"),
+        ({"library.Book": 7}, "7 says nothing"),
+        ({"library.Book": {"id": "pk"}}, "no key_type was given"),
+        ({"library.Book": {"key_type": "x", "Id": "pk"}}, "Id was given"),
+        ({"library.Book": "uc"}, "reserved"),
+        ({"library.Book": {"key_type": "x", "bulk": "all"}}, "bulk='all'"),
+        ({"library.Book": {"key_type": "x", "id": "no.such.function"}}, "No module named 'no'"),
+    ],
+)
+def test_a_wrong_declaration_is_an_error(monkeypatch, caplog, given, said):
+    """E005, with the name of the setting; the others of the dict are tracked."""
+    own = Tracker(transactions=None)
+    monkeypatch.setattr(ours, "tracker", own)
+    own.track_declared(given)
+    (message,) = ours.check_tracking()
+    assert message.id == "cache_core.E005"
+    assert "CACHE_CORE['TRACK']" in message.msg
+    assert said in message.msg
+    assert "key_type" in message.hint
 
 
 def test_a_missing_middleware_is_a_warning():

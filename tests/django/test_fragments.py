@@ -13,13 +13,12 @@ from django.test import RequestFactory, override_settings
 from django.utils import timezone, translation
 from django.utils.safestring import SafeString
 
-from django_ext import cache, track
+from django_ext import cache
 from django_ext.middleware import CacheScopeMiddleware
 from django_ext.templatetags.cache_core import RenderedElsewhere, Rendering
 from tests.django.library.models import Author
 
 numbers = count()
-track(Author, key_type="fragment_author")
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def test_each_further_entity_has_an_entry_of_its_own(name, seen):
 
 def test_a_saved_row_renders_it_anew(name, seen):
     """A model that is tracked does it, and its instance may stand for its key."""
-    template = compiled(f'{{% cached 300 "{name}" fragment_author=author %}}', "{{ author.name }}")
+    template = compiled(f'{{% cached 300 "{name}" author_id=author %}}', "{{ author.name }}")
     author = Author.objects.create(name="Ada")
     assert render(template, author=author) == "Ada"
     author.name = "Lovelace"

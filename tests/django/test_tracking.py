@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from io import StringIO
+from operator import attrgetter
 
 import pytest
 from django.core import serializers
@@ -15,8 +16,10 @@ from django.test.utils import CaptureQueriesContext
 from cache_core import DeclarationError
 from django_ext import track
 from django_ext.mapping import Mapping
-from django_ext.tracking import Tracker
-from django_ext.transactions import EVERY
+from django_ext.sql import DELETE, INSERT, Write
+from django_ext.tables import Tables
+from django_ext.tracking import Tracker, tracker
+from django_ext.transactions import ALL
 from tests.django.library.models import (
     Author,
     Book,
@@ -217,8 +220,43 @@ def test_a_callable_that_raises_never_breaks_a_save(invalidated, caplog):
 )
 def test_an_id_without_a_text_stands_for_every_one(caplog, id, row):
     """What no key can be made of is not passed over: everything of its type is invalidated."""
-    assert Mapping(type(row), "x_id", id).written(row) == {("x_id", EVERY)}
+    assert Mapping(type(row), "x_id", id).written(row) == {("x_id", ALL)}
     assert "cannot tell which entity" in caplog.text
+
+
+def test_a_callable_may_stand_for_all():
+    """ALL, alone or among others, is every entity of the key type."""
+    for id_of in (lambda _: ALL, lambda _: [1, ALL]):
+        assert Mapping(Author, "x_id", id_of).written(Author()) == {("x_id", ALL)}
+
+
+def test_the_settings_may_name_what_is_tracked():
+    """A key type, options, or a list of these; a dotted id names a callable."""
+    own = Tracker(transactions=None)
+    own.track_declared(
+        {
+            "library.Author": "author_id",
+            "library.Book": [
+                {"key_type": "book_id"},
+                {"key_type": "author_id", "id": "author", "bulk": "ignore"},
+            ],
+            "library.Loan": {"key_type": "loan_id", "id": "operator.attrgetter"},
+        }
+    )
+    assert [(mapping.label, mapping.id, mapping.bulk) for mapping in own.mappings] == [
+        ("library.Author", "pk", "type"),
+        ("library.Book", "pk", "type"),
+        ("library.Book", "author", "ignore"),
+        ("library.Loan", attrgetter, "type"),
+    ]
+    assert not own.mistakes
+
+
+def test_a_class_decorator_tracks():
+    """It returns the class, so several of them add up."""
+    own = Tracker(transactions=None)
+    assert own.track(key_type="author_id")(own.track(key_type="x_id")(Author)) is Author
+    assert [mapping.key_type for mapping in own.mappings] == ["x_id", "author_id"]
 
 
 # Relatives of a tracked model.
@@ -296,6 +334,33 @@ def test_a_changed_relation_invalidates_its_side(invalidated, change):
     assert invalidated.take() == {f"book_id:{book.pk}"}
 
 
+def test_an_automatic_through_model_may_be_tracked(invalidated, monkeypatch):
+    """Django sends no signal for its rows, so its table is looked at."""
+    mappings, table = tracker._tables._mappings, Book.tags.through._meta.db_table
+    own = Mapping(Book.tags.through, "tagging_id")
+    monkeypatch.setitem(mappings, table, {*mappings[table], own})
+    Book.objects.create(title="Notes").tags.add(Tag.objects.create(word="x"))
+    assert "tagging_id:*" in invalidated.take()
+
+
+class InDatabase:
+    """As the on_delete of newer Django that leaves the work to the database."""
+
+    def on_delete_sql(self, editor):
+        return ""
+
+
+def test_rows_that_the_database_deletes_are_known(monkeypatch):
+    """A foreign key of the database itself; deleting what it refers to counts, also at a distance."""
+    for name, model in (("author", Book), ("book", Book.tags.through)):
+        monkeypatch.setattr(model._meta.get_field(name).remote_field, "on_delete", InDatabase())
+    tables = Tables()
+    tables.add(Mapping(Book.tags.through, "x_id"), Book.tags.through)
+    assert tables.along([Write(DELETE, "library_book")]) == {("x_id", ALL)}
+    assert tables.along([Write(DELETE, "library_author")]) == {("x_id", ALL)}
+    assert tables.along([Write(INSERT, "library_author"), Write(DELETE, "library_tag")]) == set()
+
+
 # Other ways to write.
 
 
@@ -325,9 +390,10 @@ def test_a_key_type_must_be_one():
         track(Author, key_type="uc")
 
 
-def test_a_wrong_mapping_is_logged_and_left_out(caplog):
+def test_a_wrong_mapping_is_logged_and_left_out(caplog, monkeypatch):
     """Where nobody runs the checks, a mapping that fits nothing is logged when Django starts."""
     own = Tracker(transactions=None)
+    monkeypatch.setattr(own.statements, "connect", lambda: None)
     own.track("library.Nothing", key_type="x_id")
     own.connect()
     assert "Not tracked: track(library.Nothing" in caplog.text

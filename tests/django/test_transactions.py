@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from enum import IntEnum
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.test import TestCase, override_settings
 
-from cache_core.errors import RemoteError
+from cache_core.errors import MarkFailed, RemoteError
+from cache_core.writing import Writing
 from django_ext import cache
-from django_ext.transactions import EVERY, in_transaction
+from django_ext.snapshots import Snapshot
+from django_ext.transactions import ALL, in_transaction
 from tests.django.library.caching import get_author
-from tests.django.library.models import Author, Book
+from tests.django.library.models import Author, Book, Untracked
+from tests.django.postgres import as_default
 
 
 class Undo(Exception):
@@ -33,6 +37,35 @@ def cached_name(author):
 @pytest.fixture
 def ada():
     return Author.objects.create(name="Ada")
+
+
+def sqlite(folder, **more):
+    """The settings of another database, with the tables that these tests need."""
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "other.sqlite3"), **more}
+
+
+@pytest.fixture
+def other_database(tmp_path):
+    """The alias of a second database."""
+    connections.settings["other"] = connections.configure_settings(
+        {"default": {}, "other": sqlite(tmp_path)}
+    )["other"]
+    with connections["other"].schema_editor() as editor:
+        editor.create_model(Author)
+    yield "other"
+    connections["other"].close()
+    del connections["other"], connections.settings["other"]
+
+
+@pytest.fixture
+def wal_database(tmp_path):
+    """The default database keeps a write-ahead log."""
+    with as_default(sqlite(tmp_path)):
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode = wal")
+        with connection.schema_editor() as editor:
+            editor.create_model(Author)
+        yield
 
 
 # When.
@@ -133,6 +166,38 @@ def test_a_closed_connection_ends_the_transaction(ada, invalidated):
     assert f"author_id:{ada.pk}" in invalidated.take()
 
 
+def test_each_database_has_transactions_of_its_own(ada, invalidated, other_database):
+    """A write counts when the transaction of its own database is over, not that of another one."""
+    with transaction.atomic(using=other_database):
+        there = Author.objects.using(other_database).create(name="Bob")
+        with transaction.atomic():
+            renamed(ada, "Ada L.")
+        assert invalidated.take() == {f"author_id:{ada.pk}"}
+        assert cache.transactions.uncommitted()
+    assert invalidated.take() == {f"author_id:{there.pk}"}
+    assert not cache.transactions.uncommitted()
+
+
+def test_a_durable_block_is_like_any_other(ada, invalidated):
+    """It invalidates after its COMMIT."""
+    with transaction.atomic(durable=True):
+        renamed(ada, "Ada L.")
+        assert invalidated.take() == set()
+    assert invalidated.take() == {f"author_id:{ada.pk}"}
+
+
+def test_a_savepoint_is_no_commit(ada, invalidated):
+    """Statements are told of at the COMMIT as well, whatever savepoints are left before it."""
+    with transaction.atomic():
+        with transaction.atomic():
+            Author.objects.update(name="Bob")
+        with pytest.raises(Undo), transaction.atomic():
+            Author.objects.update(name="Nobody")
+            raise Undo
+        assert invalidated.take() == set()
+    assert invalidated.take() == {"author_id:*"}
+
+
 # Uncommitted data.
 
 
@@ -179,6 +244,17 @@ def test_a_value_of_a_rolled_back_savepoint_is_gone(ada, elsewhere):
         assert cached_name(ada) == "Ada"
     assert cached_name(ada) == "Ada"
     assert elsewhere(cached_name, ada) == "Ada"
+
+
+def test_any_write_keeps_the_transaction_out_of_the_cache(ada):
+    """A value may be made from rows that nobody tracks; what only reads or sets does not count."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.execute("UPDATE library_untracked SET text = 'x'")
+        assert not cache.transactions.uncommitted(), "it wrote no row"
+        cursor.execute("INSERT INTO library_untracked (text) VALUES ('x')")
+        assert cache.transactions.uncommitted()
+    assert not cache.transactions.uncommitted()
 
 
 def test_a_manual_savepoint_is_no_trap(ada, elsewhere):
@@ -264,6 +340,165 @@ def test_a_loader_that_undoes_its_own_write_keeps_nothing(ada):
         assert trying(ada.pk) == "Ada"
 
 
+# Snapshots.
+
+
+def test_a_block_on_sqlite_is_a_snapshot_with_a_write_ahead_log(elsewhere, wal_database):
+    """Others commit beside a reader, who goes on seeing what was; none of it is kept."""
+    author = Author.objects.create(name="Ada")
+    with cache.scope(), transaction.atomic():
+        Author.objects.count()
+        elsewhere(renamed, author, "Ada L.")
+        assert get_author(author.pk) == "Ada"
+    assert cached_name(author) == "Ada L."
+
+
+def test_a_block_on_sqlite_is_none_without(ada):
+    """Nobody can commit beside a reader, so what it reads is the newest, and kept."""
+    with transaction.atomic():
+        Author.objects.count()
+        assert cache.transactions.snapshot_since() is None
+
+
+class IsolationLevel(IntEnum):
+    """As that of Django, which needs psycopg."""
+
+    READ_COMMITTED = 2
+    SERIALIZABLE = 4
+
+
+SERVER_SIDE = r"-c default_transaction_isolation=repeatable\ read"
+
+
+class Connection:
+    """What a snapshot is told of a connection."""
+
+    def __init__(self, vendor, isolation_level=None, options=""):
+        self.vendor, self.isolation_level = vendor, isolation_level
+        self.settings_dict = {"OPTIONS": {"options": options}}
+        self.autocommit, self.connection, self.atomic_blocks = False, self, [object()]
+
+
+@pytest.mark.parametrize(
+    ("known", "is_snapshot"),
+    [
+        (Connection("postgresql", IsolationLevel.READ_COMMITTED), False),
+        (Connection("postgresql", IsolationLevel.SERIALIZABLE), True),
+        (Connection("postgresql", IsolationLevel.READ_COMMITTED, SERVER_SIDE), True),
+        (Connection("mysql", "read committed"), False),
+        (Connection("mysql", "repeatable read"), True),
+        (Connection("mysql", None), True),
+        (Connection("oracle"), False),
+        (Connection("something"), True),
+    ],
+    ids=lambda known: getattr(known, "vendor", ""),
+)
+def test_what_is_not_known_to_see_the_newest_is_a_snapshot(known, is_snapshot):
+    """Where the isolation is not known, nothing is kept."""
+    assert (Snapshot(int).since(known) is not None) == is_snapshot
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_snapshot"),
+    [
+        ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", True),
+        ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", False),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", True),
+        ("SET @@SESSION.transaction_isolation = 'REPEATABLE-READ'", True),
+        ("SET search_path TO x", False),
+    ],
+)
+def test_a_level_may_be_set_by_sql(sql, is_snapshot):
+    """For a transaction it ends with it, for a session it lasts."""
+    known = Connection("postgresql", IsolationLevel.READ_COMMITTED)
+    begun = []
+    snapshot = Snapshot(lambda: begun.append(True))
+    assert snapshot.since(known) is None
+    snapshot.note(known, sql)
+    known.atomic_blocks = known.atomic_blocks if "SESSION" not in sql else [object()]
+    assert (snapshot.since(known) is not None) == is_snapshot
+    assert len(begun) == is_snapshot
+    known.atomic_blocks = [object()]
+    assert (snapshot.since(known) is not None) == ("SESSION" in sql)
+
+
+def test_a_session_may_leave_snapshots():
+    """READ COMMITTED for the session wins over the settings."""
+    known = Connection("postgresql", IsolationLevel.SERIALIZABLE)
+    snapshot = Snapshot(int)
+    snapshot.note(known, "SET default_transaction_isolation TO 'read committed'")
+    assert snapshot.since(known) is None
+
+
+# Marks.
+
+
+@pytest.fixture
+def strict():
+    """Writes are marked before their COMMIT."""
+    with override_settings(CACHE_CORE={"USE_CASES": {"GetAuthor": {"consistency": "strict"}}}):
+        yield
+
+
+def test_a_mark_stands_until_the_commit(ada, strict, elsewhere):
+    """From the first write on, nobody is served what is about to change."""
+    assert cached_name(ada) == "Ada"
+    loads = cache.stats()["use_cases"]["GetAuthor"]["loads"]
+    with transaction.atomic():
+        renamed(ada, "Ada L.")
+        assert elsewhere(cached_name, ada) == "Ada"
+        assert cache.stats()["use_cases"]["GetAuthor"]["loads"] == loads + 1
+    assert cached_name(ada) == "Ada L."
+    loads = cache.stats()["use_cases"]["GetAuthor"]["loads"]
+    assert cached_name(ada) == "Ada L."
+    assert cache.stats()["use_cases"]["GetAuthor"]["loads"] == loads, "the mark is gone"
+
+
+def test_a_rolled_back_write_takes_its_marks_along(ada, strict, elsewhere):
+    """At the next look everybody is served again."""
+    with pytest.raises(Undo), transaction.atomic():
+        renamed(ada, "Nobody")
+        raise Undo
+    for _ in range(2):
+        assert cached_name(ada) == "Ada"
+        loads = cache.stats()["use_cases"]["GetAuthor"]["loads"]
+    assert elsewhere(cached_name, ada) == "Ada"
+    assert cache.stats()["use_cases"]["GetAuthor"]["loads"] == loads
+
+
+@pytest.mark.parametrize("block", [nullcontext, transaction.atomic], ids=["autocommit", "atomic"])
+@pytest.mark.parametrize("change", ["save", "update"])
+def test_what_cannot_be_marked_is_not_written(ada, strict, monkeypatch, block, change):
+    """MarkFailed comes before the statement, so that the caller can roll back."""
+
+    def fail(self):
+        raise MarkFailed("no such luck")
+
+    monkeypatch.setattr(Writing, "mark", fail)
+    with pytest.raises(MarkFailed), block():
+        if change == "save":
+            renamed(ada, "Ada L.")
+        else:
+            Author.objects.update(name="Ada L.")
+    monkeypatch.undo()
+    assert Author.objects.get(pk=ada.pk).name == "Ada"
+
+
+def test_a_new_row_is_marked_before_the_commit(strict, monkeypatch):
+    """Its key is known after the INSERT; a transaction marks it then."""
+    marked = []
+    mark = Writing.mark
+
+    def spy(self):
+        marked.append(dict(self._bracket.things))
+        mark(self)
+
+    monkeypatch.setattr(Writing, "mark", spy)
+    with transaction.atomic():
+        author = Author.objects.create(name="Ada")
+        assert any(f"author_id:{author.pk}" in thing for thing in marked[-1])
+
+
 # Errors.
 
 
@@ -283,10 +518,10 @@ def test_a_failing_cache_never_breaks_a_save(ada, caplog, monkeypatch):
     assert cache.stats()["failed_invalidations"] >= 2
 
 
-def test_an_unknown_database_never_breaks_anything(caplog):
+def test_a_strange_connection_never_breaks_anything(caplog):
     """Whatever a signal says, telling of a write does not raise."""
     failures = cache.transactions.failures
-    cache.transactions.wrote("nowhere", [("author_id", 1)])
+    cache.transactions.wrote(object(), [("author_id", 1)])
     assert cache.transactions.failures == failures + 1
     assert "author_id 1" in caplog.text
 
@@ -299,8 +534,8 @@ def test_wrong_settings_never_break_a_save(ada, caplog):
 
 
 def test_an_unknown_id_invalidates_its_whole_type(ada, invalidated):
-    """EVERY stands for all ids: every entity of the key type goes, others stay."""
-    cache.transactions.invalidate([("author_id", EVERY), ("author_id", 7), ("place_id", 1)])
+    """ALL stands for all ids: every entity of the key type goes, others stay."""
+    cache.transactions.invalidate([("author_id", ALL), ("author_id", 7), ("place_id", 1)])
     taken = invalidated.take()
     assert {"author_id:*", "place_id:1"} <= taken
     assert "author_id:7" not in taken
@@ -348,3 +583,16 @@ class TestInATestCase(TestCase):
             renamed(author, "Ada L.")
         assert len(callbacks) == 1
         assert cached_name(author) == "Ada L."
+
+
+def test_a_transaction_is_not_held_against_the_next_one():
+    """Also when it wrote what nobody tracks, and nobody looked at the cache since."""
+    with transaction.atomic():
+        Untracked.objects.create()
+    with transaction.atomic():
+        assert not cache.transactions.uncommitted()
+    with suppress(Undo), transaction.atomic():
+        Untracked.objects.create()
+        raise Undo
+    with transaction.atomic():
+        assert not cache.transactions.uncommitted()

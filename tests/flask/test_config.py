@@ -173,3 +173,37 @@ def test_an_app_without_a_secret_key_signs_nothing():
     """Without any secret the codec is one that cannot execute anything."""
     app, cache = make()
     assert settings_of(app, cache).secrets == ()
+
+
+@pytest.mark.parametrize("text", ["False", "false", "0", "no"])
+def test_a_text_that_says_no_switches_off(monkeypatch, text):
+    """Flask reads the variable as JSON, so "False" comes as a text, which Python takes for true."""
+    monkeypatch.setenv("FLASK_CACHE_CORE__ENABLED", text)
+    app, cache = Flask("shop"), CacheCore()
+    app.config.from_prefixed_env()
+    cache.init_app(app)
+    assert settings_of(app, cache).enabled is False
+
+
+def test_environment_variables_are_laid_over_what_a_file_says(monkeypatch):
+    """One field of a policy is set from outside; the rest of the mapping stays."""
+    monkeypatch.setenv("FLASK_CACHE_CORE__USE_CASES__GetUser__RAMP", "10")
+    app, cache = Flask("shop"), CacheCore()
+    app.config["CACHE_CORE"] = {"USE_CASES": {"GetUser": {"TTL": 5}}, "NAMESPACE": "shop"}
+    app.config.from_prefixed_env()
+    cache.init_app(app)
+    assert settings_of(app, cache).use_cases["GetUser"] == Policy(ttl=5, ramp=10)
+    assert settings_of(app, cache).namespace == "shop"
+
+
+def test_wrong_environment_variables_are_named(monkeypatch):
+    """An unknown name gets a suggestion, broken JSON is a text like any other; both at once."""
+    monkeypatch.setenv("FLASK_CACHE_CORE__LOCAL_MAX_ENTRY", "5")
+    monkeypatch.setenv("FLASK_CACHE_CORE__REQUEST_MEMO_SECONDS", "{5")
+    app, cache = Flask("shop"), CacheCore()
+    app.config.from_prefixed_env()
+    with pytest.raises(ConfigurationError) as caught:
+        cache.init_app(app)
+    assert len(caught.value.problems) == 2
+    assert "Did you mean 'local_max_entries'" in str(caught.value)
+    assert "REQUEST_MEMO_SECONDS" in str(caught.value)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
 from cache_core import Cache
-from flask_ext.sqlalchemy import track
+from cache_core.sqlalchemy import track
 
 
 class Base(DeclarativeBase):

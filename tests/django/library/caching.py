@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from django_ext import cache, track
-from tests.django.library.models import Author, Book, Diary, Loan, Place, Shop, Stall
+from tests.django.library.models import (
+    Author,
+    Book,
+    Club,
+    Diary,
+    Draft,
+    Loan,
+    Membership,
+    Note,
+    Place,
+    Shop,
+    Slice,
+    Stall,
+    Volume,
+)
 
 track(Author, key_type="author_id")
 track("library.Book", key_type="book_id")
@@ -14,6 +28,13 @@ track(Shop, key_type="city", id="city")
 track(Stall, key_type="stall_id")
 track(Loan, key_type="reader_id", id="reader")
 track(Loan, key_type="branch_id", id=lambda loan: loan.branch and [loan.branch, f"due{loan.due}"])
+track(Volume, key_type="volume_id")
+track(Volume, key_type="shelf_id", id="shelf")
+track(Club, key_type="club_id")
+track(Membership, key_type="members_of", id="club")
+track(Note, key_type="notes_of", id=lambda note: f"{note.content_type.model}-{note.object_id}")
+track(Slice, key_type="slice_id")
+track(Draft, key_type="draft_id", bulk="ignore")
 track(Diary, key_type="author_id", id=lambda diary: diary.nothing)
 
 

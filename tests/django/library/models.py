@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import uuid
 
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
+
+from django_ext import TrackedQuerySet, track
 
 
 class Author(models.Model):
@@ -89,3 +93,66 @@ class Foreign(models.Model):
 
     class Meta:
         managed = False
+
+
+class Shelf(models.Model):
+    label = models.CharField(max_length=100)
+
+
+class Volume(models.Model):
+    """Outlives its shelf, and stands in an order on it."""
+
+    shelf = models.ForeignKey(Shelf, models.SET_NULL, null=True, related_name="volumes")
+    title = models.CharField(max_length=100)
+
+    class Meta:
+        order_with_respect_to = "shelf"
+
+
+class Club(models.Model):
+    name = models.CharField(max_length=100)
+    members = models.ManyToManyField(Author, through="Membership")
+    notes = GenericRelation("library.Note")
+
+
+class Membership(models.Model):
+    """A relation that has a model of its own."""
+
+    club = models.ForeignKey(Club, models.CASCADE)
+    author = models.ForeignKey(Author, models.CASCADE)
+    since = models.IntegerField(default=0)
+
+
+class Note(models.Model):
+    """Is attached to anything."""
+
+    content_type = models.ForeignKey(ContentType, models.CASCADE)
+    object_id = models.IntegerField()
+    about = GenericForeignKey("content_type", "object_id")
+
+
+class Draft(models.Model):
+    """Is written by machines all day, which nobody's cache cares for."""
+
+    text = models.CharField(max_length=100)
+
+
+@track(key_type="parcel_id", bulk="select")
+@track(key_type="town", id="town", bulk="select")
+class Parcel(models.Model):
+    """Has a manager that looks up what bulk writes are about."""
+
+    town = models.CharField(max_length=100)
+    weight = models.IntegerField(default=0)
+
+    objects = TrackedQuerySet.as_manager()
+
+
+class Loaf(models.Model):
+    name = models.CharField(max_length=100)
+
+
+class Slice(models.Model):
+    """Is deleted by the database itself, where Django knows how to ask for that."""
+
+    loaf = models.ForeignKey(Loaf, getattr(models, "DB_CASCADE", models.CASCADE))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
-from sqlalchemy import event, inspect
+from sqlalchemy import Column, Table, event, inspect
 from sqlalchemy.orm import Mapper, QueryableAttribute
 
 from cache_core.errors import DeclarationError, did_you_mean
 from cache_core.keys.key import Entity, check_key_type
 
 if TYPE_CHECKING:
-    from sqlalchemy.sql.selectable import FromClause
+    from cache_core.sqlalchemy.statements import Write
+
+Source = Union[type, Table]
+"""A mapped class or a table."""
 
 IdChoice = Union[str, "QueryableAttribute[Any]", Callable[[Any], object], None]
 """An attribute (by name or itself), a callable that takes the object, or None: the primary key."""
@@ -28,26 +31,32 @@ class Rule:
         key_type: The kind of entity.
         attribute: The attribute that holds the id, or None where *ids* finds it.
         ids: Takes an object and returns an id, several ids, or None.
+        changed_by: Other models and tables whose writes change rows of the model in the database.
     """
 
     mapper: Mapper[Any]
     key_type: str
     attribute: str | None
     ids: Callable[[Any], object] | None
+    changed_by: tuple[Source, ...] = ()
 
     @classmethod
-    def of(cls, model: type, key_type: str, id: IdChoice) -> Rule:
+    def of(
+        cls, model: type, key_type: str, id: IdChoice, changed_by: Iterable[Source] = ()
+    ) -> Rule:
         """The rule of ``track``.
 
         Raises:
             DeclarationError: *model* is not mapped, or *id* is nothing that it has.
         """
         check_key_type(key_type)
-        mapper = _mapper(model)
+        mapper, others = _mapper(model), tuple(changed_by)
+        for other in others:
+            _ = other if isinstance(other, Table) else _mapper(other)
         if callable(id) and not isinstance(id, QueryableAttribute):
-            return cls(mapper, key_type, None, id)
+            return cls(mapper, key_type, None, id, others)
         name = id.key if isinstance(id, QueryableAttribute) else id
-        rule = cls(mapper, key_type, _attribute(mapper, name), None)
+        rule = cls(mapper, key_type, _attribute(mapper, name), None, others)
         rule.remember_old_ids()
         return rule
 
@@ -69,25 +78,36 @@ class Rule:
         values = (*(history.added or ()), *(history.unchanged or ()), *(history.deleted or ()))
         return [value for value in values if value is not None]
 
-    def entities_of_rows(self, rows: Sequence[Any], *, inserted: bool) -> list[Entity] | None:
-        """The entities of a statement for many rows, None where they cannot be told.
-
-        Args:
-            rows: Attribute values by name, a mapping for each row.
-            inserted: Whether the rows are new; else they are found by their primary key.
-        """
-        name = self.attribute
-        # An update by primary key names the row, but not the owner that it is taken from.
-        if name is None or not (inserted or name in _primary_key(self.mapper)):
+    def entities_of(self, write: Write) -> list[Entity] | None:
+        """The entities of the rows that a statement writes, None where they cannot be told."""
+        column = self._column_in(write)
+        values = None if column is None else write.values(column)
+        if values is None:
             return None
-        if not rows or any(row.get(name) is None for row in rows):
-            return None
-        return [Entity.of(self.key_type, row[name]) for row in rows]
+        return [Entity.of(self.key_type, value) for value in values if value is not None]
 
-    def covers(self, table: FromClause) -> bool:
-        """Whether a statement about *table* may change rows of the model."""
-        mappers = (self.mapper, *self.mapper.self_and_descendants)
-        return any(table in mapper.tables for mapper in mappers)
+    def _column_in(self, write: Write) -> Column[Any] | None:
+        """The column of the table that is written in which the ids are."""
+        if self.attribute is None:
+            return None
+        for mapper in self.mapper.self_and_descendants:
+            for column in mapper.attrs[self.attribute].columns:
+                if isinstance(column, Column) and write.may_be(column.table):
+                    return column
+        return None
+
+    def tables(self) -> set[Table]:
+        """The tables that hold the model's rows, and those of the models that inherit from it."""
+        mappers = self.mapper.self_and_descendants
+        return {table for mapper in mappers for table in mapper.tables if isinstance(table, Table)}
+
+    def other_tables(self) -> set[Table]:
+        """The tables of *changed_by*."""
+        found: set[Table] = set()
+        for source in self.changed_by:
+            own = [source] if isinstance(source, Table) else _mapper(source).tables
+            found.update([table for table in own if isinstance(table, Table)])
+        return found
 
 
 def _mapper(model: type) -> Mapper[Any]:

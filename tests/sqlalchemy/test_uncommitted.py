@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy import orm
 
+from cache_core.sqlalchemy import track, untrack
 from flask_ext import CacheCore
-from flask_ext.sqlalchemy import track, untrack
 
 
 def in_thread(function):
@@ -205,7 +205,7 @@ def test_a_subtask_that_writes_is_noticed_by_its_parent(cache, session, shop, na
 def flask_shop(shop, sessions):
     """Two apps with one declaration that tracks customers."""
     cache = CacheCore({"DEFAULT": {"TTL": 60}})
-    track(cache, shop.Customer, key_type="customer", sessions=sessions)
+    track(cache, shop.Customer, key_type="customer")
     apps = [Flask("one"), Flask("two")]
     for app in apps:
         cache.init_app(app)
@@ -344,7 +344,7 @@ def test_a_model_of_two_caches(shop, sessions, cache, log):
     other = CacheCore()
     app = Flask("other")
     other.init_app(app, {"HOOKS": [note]})
-    track(other, shop.Customer, key_type="customer", sessions=sessions)
+    track(other, shop.Customer, key_type="customer")
     try:
         with sessions() as session:
             rename(session, shop, "new")

@@ -10,10 +10,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from cache_core import Cache, Delivery, Policy
-from flask_ext.sqlalchemy import track, untrack
+from cache_core.sqlalchemy import invalidate_on_commit, track, untrack
+from cache_core.sqlalchemy.trackers import TRACKERS
+from cache_core.writing import Writing
+from tests.sqlalchemy.conftest import on_both
+
+pytestmark = on_both
 
 
 @pytest.fixture
@@ -144,6 +150,18 @@ def test_a_savepoint_that_fails(session, shop, log):
     assert "{customer:*}" not in log
 
 
+def test_a_flush_that_fails_in_a_savepoint(session, shop, log):
+    """Its objects are forgotten with it, however far it came."""
+    customer = session.get(shop.Customer, 1)
+    with pytest.raises(IntegrityError), session.begin_nested():
+        customer.name = "never"
+        session.add(shop.Tag(id=5))
+        session.flush()
+    rename(session, shop, 2)
+    session.commit()
+    assert log == ["{customer:2}"]
+
+
 def test_a_failed_flush(session, shop, log):
     """A flush that the database refuses publishes nothing, also not later."""
     session.add(shop.Customer(id=1))
@@ -214,12 +232,15 @@ def test_one_session_after_another(shop, sessions, log):
 
 
 def test_a_session_that_joins_a_transaction_from_outside(engine, shop, sessions, log):
-    """The usual test pattern; more is invalidated than is kept, which costs misses only."""
-    with engine.connect() as connection, connection.begin() as outer:
-        with sessions(bind=connection, join_transaction_mode="create_savepoint") as session:
-            rename(session, shop)
-            session.commit()
-        outer.rollback()
+    """The usual test pattern: what counts is the COMMIT of the connection."""
+    with engine.connect() as connection:
+        for end in ("rollback", "commit"):
+            with connection.begin() as outer:
+                with sessions(bind=connection, join_transaction_mode="create_savepoint") as session:
+                    rename(session, shop)
+                    session.commit()
+                assert log == []
+                getattr(outer, end)()
     assert log == ["{customer:1}"]
 
 
@@ -229,7 +250,7 @@ def test_a_publisher_that_fails_does_not_fail_the_commit(session, shop, cache, m
     def fail(*_, **__):
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(cache, "after_commit", fail)
+    monkeypatch.setattr(Writing, "committed", fail)
     rename(session, shop, name="committed")
     with caplog.at_level(logging.ERROR, "cache_core"):
         session.commit()
@@ -237,10 +258,34 @@ def test_a_publisher_that_fails_does_not_fail_the_commit(session, shop, cache, m
     assert session.get(shop.Customer, 1).name == "committed"
 
 
+def test_an_interruption_does_not_stop_the_others(session, shop, cache, log, monkeypatch):
+    """Ctrl-C while one cache is told: the next one is told all the same, and then it goes on."""
+    first = Cache()
+    committed = Writing.committed
+
+    def interrupt(self):
+        if self._runtime is first.runtime:
+            raise KeyboardInterrupt
+        return committed(self)
+
+    monkeypatch.setattr(Writing, "committed", interrupt)
+    tracked = dict(TRACKERS)
+    TRACKERS.clear()
+    track(first, shop.Customer, key_type="customer")
+    TRACKERS.update(tracked)
+    try:
+        rename(session, shop)
+        with pytest.raises(KeyboardInterrupt):
+            session.commit()
+    finally:
+        untrack(first)
+    assert log == ["{customer:1}"]
+
+
 def test_a_store_that_is_down_does_not_fail_the_commit(engine, shop, sessions):
     """With Redis away the invalidation waits in the cache, and the commit is as fast as it can be."""
     cache = Cache(redis="redis://127.0.0.1:1", default=Policy(ttl=60))
-    track(cache, shop.Customer, key_type="customer", sessions=sessions)
+    track(cache, shop.Customer, key_type="customer")
     try:
         with sessions() as session:
             rename(session, shop)
@@ -262,7 +307,7 @@ def test_untrack_ends_it(session, shop, cache, log):
 
 @pytest.mark.parametrize("kind", ["plain", "maker made before", "subclass", "scoped"])
 def test_every_kind_of_session_is_heard(engine, shop, cache, log, kind):
-    """Without sessions= all sessions of the process are followed, whenever they were made."""
+    """All sessions of the process are followed, whenever they were made."""
     before = orm.sessionmaker(engine)
     untrack(cache)
     track(cache, shop.Customer, key_type="customer")
@@ -279,28 +324,35 @@ def test_every_kind_of_session_is_heard(engine, shop, cache, log, kind):
     assert log == ["{customer:1}"]
 
 
-def test_asyncio_sessions(tmp_path, engine, shop, cache, log):
-    """AsyncSession works through the same listeners."""
-    aiosqlite = pytest.importorskip("aiosqlite")
-    assert aiosqlite
-    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+def async_engine(engine):
+    url = engine.url
+    if engine.dialect.name == "sqlite":
+        pytest.importorskip("aiosqlite")
+        url = url.set(drivername="sqlite+aiosqlite")
+    return create_async_engine(url, poolclass=NullPool)
 
-    untrack(cache)
-    track(cache, shop.Customer, key_type="customer")
+
+def test_asyncio_sessions(engine, shop, cache, log):
+    """AsyncSession works through the same listeners."""
 
     async def main():
-        url = engine.url.set(drivername="sqlite+aiosqlite")
-        other = create_async_engine(url, poolclass=NullPool)
+        other = async_engine(engine)
         async with AsyncSession(other) as session:
             (await session.get(shop.Customer, 1)).name = "new"
             await session.flush()
             assert cache.runtime.uncommitted()
+            await session.rollback()
+            assert not cache.runtime.uncommitted()
+            (await session.get(shop.Customer, 2)).name = "new"
+            async with session.begin_nested():
+                await session.run_sync(lambda s: invalidate_on_commit(cache, s, "order", 7))
+            assert log == []
             await session.commit()
         assert not cache.runtime.uncommitted()
         await other.dispose()
 
     asyncio.run(main())
-    assert log == ["{customer:1}"]
+    assert log == ["{customer:2}", "{order:7}"]
 
 
 def test_a_session_that_is_gone_does_not_count_as_open(shop, sessions, cache):
@@ -308,8 +360,6 @@ def test_a_session_that_is_gone_does_not_count_as_open(shop, sessions, cache):
     session = sessions()
     rename(session, shop)
     assert cache.runtime.uncommitted()
-    connection = session.connection().connection
     del session
     gc.collect()
     assert not cache.runtime.uncommitted()
-    connection.close()

@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.pool import NullPool
 
 from cache_core import DeclarationError
-from flask_ext.sqlalchemy import track
+from cache_core.sqlalchemy import track
 
 CUSTOMERS = "{customer:*}"
 """What is invalidated where no customer is known: all of them."""
@@ -176,40 +177,61 @@ def test_a_read_only_transaction_invalidates_nothing(session, shop, log):
     "write",
     [
         lambda s, m: s.execute(sa.update(m.Customer).values(name="x")),
-        lambda s, m: s.execute(sa.update(m.Customer).where(m.Customer.id == 1).values(name="x")),
         lambda s, m: s.execute(
             sa.update(m.Customer).values(name="x"),
             execution_options={"synchronize_session": False},
         ),
         lambda s, m: s.execute(sa.update(m.Customer).values(name="x").returning(m.Customer.id)),
-        lambda s, m: s.execute(sa.delete(m.Customer).where(m.Customer.id == 2)),
+        lambda s, m: s.execute(sa.delete(m.Order)),
         lambda s, m: s.query(m.Customer).update({"name": "x"}),
-        lambda s, m: s.query(m.Customer).filter_by(id=2).delete(),
         lambda s, m: s.execute(sa.insert(m.Customer).values(name="x")),
-        lambda s, m: s.execute(sa.update(m.Customer.__table__).values(name="x")),
+        lambda s, m: s.execute(sa.update(m.Customer).where(m.Customer.id < 2).values(name="x")),
+        lambda s, m: s.execute(sa.update(m.Customer).where(~(m.Customer.id == 2)).values(name="x")),
         lambda s, m: s.execute(
-            sqlite_insert(m.Customer).on_conflict_do_nothing(), [{"id": 1, "name": "x"}]
+            sa.update(m.Customer)
+            .where((m.Customer.id == 1) | (m.Customer.name == "Grace"))
+            .values(name="x")
         ),
-        lambda s, m: s.execute(sa.insert(m.Customer).prefix_with("OR IGNORE"), [{"id": 1}]),
+        lambda s, m: s.execute(sa.update(m.Customer.__table__).values(name="x")),
         lambda s, m: s.execute(sa.insert(m.Customer), [{"name": "x"}]),
+        lambda s, m: s.connection().execute(
+            sa.insert(m.Customer.__table__), [{"id": None, "name": "x", "kind": "customer"}]
+        ),
     ],
     ids=[
         "update",
-        "update where",
         "update, session not synchronised",
         "update returning",
         "delete",
         "query.update",
-        "query.delete",
         "insert values",
+        "update where less",
+        "update where not",
+        "update where or",
         "core update",
-        "insert of a dialect",
-        "insert or ignore",
         "insert without keys",
+        "insert with an empty key",
     ],
 )
 def test_a_statement_that_names_no_rows(session, shop, log, write):
     """Every entity of the key type is invalidated, since any row may have changed."""
+    write(session, shop)
+    session.commit()
+    assert CUSTOMERS in log
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda s, m: s.execute(
+            sqlite_insert(m.Customer).on_conflict_do_nothing(), [{"id": 1, "name": "x"}]
+        ),
+        lambda s, m: s.execute(sa.insert(m.Customer).prefix_with("OR IGNORE"), [{"id": 1}]),
+    ],
+    ids=["on conflict", "or ignore"],
+)
+def test_an_upsert(session, shop, log, write):
+    """An insert that meets a row may change another one than it names."""
     write(session, shop)
     session.commit()
     assert log == [CUSTOMERS]
@@ -218,6 +240,72 @@ def test_a_statement_that_names_no_rows(session, shop, log, write):
 @pytest.mark.parametrize(
     ("write", "expected"),
     [
+        (
+            lambda s, m: s.execute(
+                sa.update(m.Customer).where(m.Customer.id == 1).values(name="x")
+            ),
+            ["{customer:1}"],
+        ),
+        (
+            lambda s, m: s.execute(
+                sa.update(m.Customer)
+                .where(m.Customer.id.in_([1, 2]), m.Customer.name != "")
+                .values(name="x")
+            ),
+            ["{customer:1}", "{customer:2}"],
+        ),
+        (
+            lambda s, m: s.query(m.Customer).filter_by(id=2).delete(),
+            ["{customer:2}"],
+        ),
+        (
+            lambda s, m: s.execute(
+                sa.update(m.Order.__table__)
+                .where(m.Order.__table__.c.customer_id == 1)
+                .values(title="x")
+            ),
+            ["{customer:1}", "{order:*}"],
+        ),
+        (
+            lambda s, m: s.execute(
+                sa.update(m.Order).where(m.Order.customer_id == 1).values(customer_id=2)
+            ),
+            ["{customer:1}", "{customer:2}", "{order:*}"],
+        ),
+        (
+            lambda s, m: s.execute(
+                sa.update(m.Order)
+                .where(m.Order.id == 10)
+                .values(customer_id=m.Order.customer_id + 1)
+            ),
+            [CUSTOMERS, "{order:10}"],
+        ),
+        (
+            lambda s, m: s.execute(
+                sa.update(m.Customer.__table__).where(
+                    m.Customer.__table__.c.id == sa.bindparam("i")
+                ),
+                [{"i": 1, "name": "x"}, {"i": 2, "name": "y"}],
+            ),
+            ["{customer:1}", "{customer:2}"],
+        ),
+        (
+            lambda s, m: s.execute(sa.insert(m.Customer.__table__).values(id=5, name="x")),
+            ["{customer:5}"],
+        ),
+        (lambda s, m: s.bulk_save_objects([m.Customer(id=5)]), ["{customer:5}"]),
+        (
+            lambda s, m: s.bulk_insert_mappings(m.Order, [{"id": 12, "customer_id": 2}]),
+            ["{customer:2}", "{order:12}"],
+        ),
+        (
+            lambda s, m: s.bulk_update_mappings(m.Customer, [{"id": 1, "name": "x"}]),
+            ["{customer:1}"],
+        ),
+        (
+            lambda s, m: s.connection().execute(sa.delete(m.Customer).where(m.Customer.id == 2)),
+            ["{customer:2}"],
+        ),
         (
             lambda s, m: s.execute(sa.insert(m.Customer), [{"id": 3}, {"id": 4}]),
             ["{customer:3}", "{customer:4}"],
@@ -231,7 +319,23 @@ def test_a_statement_that_names_no_rows(session, shop, log, write):
             ["{customer:2}", "{order:12}"],
         ),
     ],
-    ids=["insert", "update", "insert with owner"],
+    ids=[
+        "where",
+        "where in, and more",
+        "query.delete",
+        "where owner",
+        "where owner, moved",
+        "moved by an expression",
+        "core, many",
+        "core insert values",
+        "bulk_save_objects",
+        "bulk_insert_mappings",
+        "bulk_update_mappings",
+        "connection of the session",
+        "insert",
+        "update",
+        "insert with owner",
+    ],
 )
 def test_a_statement_whose_parameters_name_the_rows(session, shop, log, write, expected):
     """Parameters that hold the ids make the invalidation exact."""
@@ -285,12 +389,21 @@ def test_a_select_as_text_is_no_write(session, shop, cache, text):
     assert not cache.runtime.uncommitted()
 
 
-def test_a_write_as_text_is_not_known_but_kept_out(session, shop, cache, log):
-    """Nobody knows what a text has written: nothing is invalidated, and nothing is cached."""
-    session.execute(sa.text("UPDATE customers SET name = 'x'"))
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("UPDATE customers SET name = 'x'", [CUSTOMERS]),
+        ('/* who */ update "customers" set name = 1', [CUSTOMERS]),
+        ("DELETE FROM orders", [CUSTOMERS, "{order:*}"]),
+        ("INSERT INTO tags VALUES (6)", []),
+    ],
+)
+def test_a_write_as_text(session, shop, cache, log, text, expected):
+    """The table that a text names is known, its rows are not."""
+    session.execute(sa.text(text))
     assert cache.runtime.uncommitted()
     session.commit()
-    assert log == []
+    assert log == expected
     assert not cache.runtime.uncommitted()
 
 
@@ -299,16 +412,15 @@ def test_a_write_as_text_is_not_known_but_kept_out(session, shop, cache, log):
 
 def test_an_id_may_be_an_attribute_or_a_callable(cache, shop, sessions, log):
     """A callable returns one id, several, or None for nobody."""
-    track(cache, shop.Tag, key_type="tag", id=shop.Tag.id, sessions=sessions)
+    track(cache, shop.Tag, key_type="tag", id=shop.Tag.id)
     track(
         cache,
         shop.Line,
         key_type="line",
         id=lambda x: f"{x.order_id}-{x.number}",
-        sessions=sessions,
     )
-    track(cache, shop.Line, key_type="order", id=lambda x: [x.order_id, 0], sessions=sessions)
-    track(cache, shop.Line, key_type="never", id=lambda x: None, sessions=sessions)
+    track(cache, shop.Line, key_type="order", id=lambda x: [x.order_id, 0])
+    track(cache, shop.Line, key_type="never", id=lambda x: None)
     with sessions() as session:
         session.add_all([shop.Tag(id=6), shop.Line(order_id=10, number=1)])
         session.commit()
@@ -317,7 +429,7 @@ def test_an_id_may_be_an_attribute_or_a_callable(cache, shop, sessions, log):
 
 def test_a_callable_that_fails_loses_nothing(cache, shop, sessions, log, caplog):
     """The user's transaction goes on, and every entity of that key type is invalidated."""
-    track(cache, shop.Tag, key_type="customer", id=lambda tag: 1 / 0, sessions=sessions)
+    track(cache, shop.Tag, key_type="customer", id=lambda tag: 1 / 0)
     with sessions() as session, caplog.at_level(logging.ERROR, "cache_core"):
         session.add(shop.Tag(id=6))
         session.commit()
@@ -328,31 +440,31 @@ def test_a_callable_that_fails_loses_nothing(cache, shop, sessions, log, caplog)
 def test_a_composite_key_needs_a_choice(cache, shop, sessions):
     """Two columns are no id; the error names them and says what to do."""
     with pytest.raises(DeclarationError, match=r"2 columns \(order_id, number\).*callable"):
-        track(cache, shop.Line, key_type="line", sessions=sessions)
+        track(cache, shop.Line, key_type="line")
 
 
 def test_an_unknown_attribute_is_refused(cache, shop, sessions):
     """A slip in id= is found at once, with a suggestion."""
     with pytest.raises(DeclarationError, match="Did you mean 'customer_id'"):
-        track(cache, shop.Order, key_type="customer", id="custmer_id", sessions=sessions)
+        track(cache, shop.Order, key_type="customer", id="custmer_id")
 
 
 def test_a_relationship_is_no_id(cache, shop, sessions):
     """Only columns hold ids."""
     with pytest.raises(DeclarationError, match="no column attribute 'customer'"):
-        track(cache, shop.Order, key_type="customer", id=shop.Order.customer, sessions=sessions)
+        track(cache, shop.Order, key_type="customer", id=shop.Order.customer)
 
 
 def test_only_mapped_classes_are_tracked(cache, sessions):
     """Something that has no table is refused."""
     with pytest.raises(DeclarationError, match="needs a mapped class"):
-        track(cache, dict, key_type="customer", sessions=sessions)
+        track(cache, dict, key_type="customer")
 
 
 def test_a_reserved_key_type_is_refused(cache, shop, sessions):
     """A key type that could never be declared is found at once."""
     with pytest.raises(DeclarationError, match="reserved"):
-        track(cache, shop.Order, key_type="uc", sessions=sessions)
+        track(cache, shop.Order, key_type="uc")
 
 
 def test_tracking_does_not_configure_mappers(cache, sessions):
@@ -367,8 +479,8 @@ def test_tracking_does_not_configure_mappers(cache, sessions):
         late_id: orm.Mapped[int] = orm.mapped_column(sa.ForeignKey("late.id"))
         late = orm.relationship("Late")
 
-    track(cache, Early, key_type="early", sessions=sessions)
-    track(cache, Early, key_type="late", id="late_id", sessions=sessions)
+    track(cache, Early, key_type="early")
+    track(cache, Early, key_type="late", id="late_id")
 
     class Late(Base):
         __tablename__ = "late"
@@ -380,8 +492,94 @@ def test_tracking_does_not_configure_mappers(cache, sessions):
 
 def test_tracking_twice_is_harmless(cache, shop, sessions, log):
     """The same rule again, as when a module is imported twice, changes nothing."""
-    track(cache, shop.Order, key_type="customer", id="customer_id", sessions=sessions)
+    track(cache, shop.Order, key_type="customer", id="customer_id")
     with sessions() as session:
         session.get(shop.Order, 10).title = "x"
         session.commit()
     assert log == ["{customer:1}", "{order:10}"]
+
+
+def test_the_same_value_is_no_change(session, shop, log):
+    """An attribute set to what it was writes nothing, and invalidates nothing."""
+    session.get(shop.Customer, 1).name = "Ada"
+    session.commit()
+    assert log == []
+
+
+def test_a_statement_inside_of_a_flush(session, shop, log):
+    """What a listener of the mapper writes by itself is told like any other statement."""
+
+    def follow(mapper, connection, target):
+        connection.execute(sa.update(shop.Customer).where(shop.Customer.id == 2).values(name="y"))
+
+    sa.event.listen(shop.Customer, "after_update", follow)
+    try:
+        session.get(shop.Customer, 1).name = "x"
+        session.commit()
+    finally:
+        sa.event.remove(shop.Customer, "after_update", follow)
+    assert log == ["{customer:1}", "{customer:2}"]
+
+
+def test_an_orphan_that_is_in_no_list(session, shop, log):
+    """A child that the flush deletes by itself is told by its row."""
+    customer = session.get(shop.Customer, 1)
+    customer.orders.remove(customer.orders[1])
+    session.commit()
+    assert log == ["{customer:1}", "{order:11}"]
+
+
+def test_a_bulk_method_after_a_flush(session, shop, log):
+    """The bulk methods tell by their statements, before and after a flush of the same table."""
+    session.bulk_update_mappings(shop.Customer, [{"id": 1, "name": "x"}])
+    session.add(shop.Customer(id=7))
+    session.flush()
+    session.bulk_save_objects([shop.Customer(name="without a key")])
+    session.commit()
+    assert CUSTOMERS in log
+    assert "{customer:1}" not in log  # it is among all of them
+
+
+def test_too_many_ids(session, shop, log):
+    """Beyond a thousand, naming each costs more than it saves."""
+    session.execute(sa.insert(shop.Customer), [{"id": number} for number in range(100, 1200)])
+    session.commit()
+    assert log == [CUSTOMERS]
+
+
+def test_a_driver_that_begins_no_transaction(engine, shop, log):
+    """SQLAlchemy thinks that one is open; what the driver has committed is told at once."""
+    plain = sa.create_engine(engine.url, poolclass=NullPool)
+    sa.event.listen(plain, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+    with plain.connect() as connection:
+        connection.execute(sa.update(shop.Customer).where(shop.Customer.id == 1).values(name="x"))
+        assert log == ["{customer:1}"]
+
+
+class Lenient(orm.DeclarativeBase):
+    pass
+
+
+class Word(Lenient):
+    __tablename__ = "words"
+    text: orm.Mapped[str] = orm.mapped_column(sa.String(collation="NOCASE"), primary_key=True)
+    exact: orm.Mapped[str] = orm.mapped_column(default="")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "expected"),
+    [
+        (Word.text == "a", ["{exact:*}", "{word:*}"]),
+        (Word.exact == "a", ["{exact:a}", "{word:*}"]),
+        (Word.exact == sa.literal(7), ["{exact:*}", "{word:*}"]),
+    ],
+    ids=["no case", "letter by letter", "another type"],
+)
+def test_a_criterion_that_finds_what_is_spelled_otherwise(cache, engine, log, criterion, expected):
+    """Where "a" finds "A", the value in the criterion does not name the row."""
+    Lenient.metadata.create_all(engine)
+    track(cache, Word, key_type="word")
+    track(cache, Word, key_type="exact", id="exact")
+    with engine.begin() as connection:
+        connection.execute(sa.delete(Word).where(criterion))
+    assert log == expected

@@ -1,7 +1,8 @@
-"""A small shop on a SQLite file: a customer has orders, an order has tags and notes."""
+"""A small shop on a SQLite file and on PostgreSQL: a customer has orders, an order has tags and notes."""
 
 from __future__ import annotations
 
+from shutil import copy
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -12,7 +13,8 @@ from sqlalchemy.pool import NullPool
 
 from cache_core import Cache, Policy
 from cache_core.events import Invalidated
-from flask_ext.sqlalchemy import track, untrack
+from cache_core.sqlalchemy import track, untrack
+from tests.postgres import PostgresServer, require_postgres
 
 
 class Base(orm.DeclarativeBase):
@@ -76,7 +78,7 @@ class Line(Base):
     text: orm.Mapped[str] = orm.mapped_column(default="")
 
 
-def make_engine(path):
+def make_engine(path, *, wal=False):
     """A file, and a connection for each session: transactions as in production."""
     engine = sa.create_engine(
         f"sqlite:///{path}", poolclass=NullPool, connect_args={"check_same_thread": False}
@@ -86,7 +88,9 @@ def make_engine(path):
     def connect(connection, _):
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")
+        if wal:
+            connection.execute("PRAGMA journal_mode = WAL")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection):
@@ -96,24 +100,68 @@ def make_engine(path):
     return engine
 
 
-@pytest.fixture
-def engine(tmp_path):
-    """The database: customers 1 and 2; orders 10 and 11 of customer 1; a tag."""
-    engine = make_engine(tmp_path / "shop.sqlite3")
-    Base.metadata.create_all(engine)
+def seed(engine):
+    """Customers 1 and 2; orders 10 and 11 of customer 1; a tag."""
     with orm.Session(engine) as session:
         session.add_all([Customer(id=1, name="Ada"), Customer(id=2, name="Grace")])
         session.add_all([Order(id=10, customer_id=1, title="pen"), Order(id=11, customer_id=1)])
         session.add(Tag(id=5))
+        session.flush()
+        if engine.dialect.name == "postgresql":
+            session.execute(sa.text("SELECT setval('customers_id_seq', 2)"))
         session.commit()
-    yield engine
-    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL with the tables of the shop, shared by all tests of the run."""
+    require_postgres()
+    with PostgresServer(settings=["max_prepared_transactions=5"]) as server:
+        Base.metadata.create_all(sa.create_engine(server.url(), poolclass=NullPool))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A file of SQLite with the shop, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "shop.sqlite3"
+    engine = make_engine(path)
+    Base.metadata.create_all(engine)
+    seed(engine)
+    return path
+
+
+@pytest.fixture
+def database(request, tmp_path):
+    """The engine of the test, on SQLite unless a mark says otherwise."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        copy(request.getfixturevalue("template"), tmp_path / "shop.sqlite3")
+        return make_engine(tmp_path / "shop.sqlite3")
+    server = request.getfixturevalue("postgres")
+    engine = sa.create_engine(server.url(), poolclass=NullPool)
+    with engine.begin() as connection:
+        names = ", ".join(Base.metadata.tables)
+        connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    seed(engine)
+    return engine
+
+
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+on_postgres = pytest.mark.parametrize("database", [POSTGRES], indirect=True)
+on_both = pytest.mark.parametrize("database", ["sqlite", POSTGRES], indirect=True)
+
+
+@pytest.fixture
+def engine(database):
+    """The database of the shop, as ``seed`` fills it."""
+    yield database
+    database.dispose()
 
 
 @pytest.fixture
 def sessions(engine):
-    """A session factory of this test's own, so that listeners do not outlive it."""
-    return orm.sessionmaker(engine, class_=type("OwnSession", (orm.Session,), {}))
+    """A session factory on it."""
+    return orm.sessionmaker(engine)
 
 
 @pytest.fixture
@@ -144,7 +192,7 @@ def cache(log):
 @pytest.fixture
 def shop(cache, sessions):
     """Customers are tracked by their key, orders by their own key and by their customer."""
-    track(cache, Customer, key_type="customer", sessions=sessions)
-    track(cache, Order, key_type="order", sessions=sessions)
-    track(cache, Order, key_type="customer", id="customer_id", sessions=sessions)
+    track(cache, Customer, key_type="customer")
+    track(cache, Order, key_type="order")
+    track(cache, Order, key_type="customer", id="customer_id")
     return SimpleNamespace(Customer=Customer, Company=Company, Order=Order, Tag=Tag, Line=Line)

@@ -1,0 +1,192 @@
+"""Noting what is written: the statements of a connection, and the objects of a flush."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import object_session
+
+from cache_core.events import logger
+from cache_core.sqlalchemy.batch import Bucket, add_to, united
+from cache_core.sqlalchemy.ends import end, known, ledger_of, watch
+from cache_core.sqlalchemy.isolation import commits_at_once
+from cache_core.sqlalchemy.ledger import OPEN, Flush, Ledger
+from cache_core.sqlalchemy.sql import words_of
+from cache_core.sqlalchemy.statements import ANYTHING, Writes, is_of_the_orm, is_read, writes_of
+from cache_core.sqlalchemy.trackers import trackers
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Dialect, ExecutionContext
+    from sqlalchemy.orm import Mapper, Session
+
+    from cache_core.sqlalchemy.rules import Rule
+
+FLUSHING = "cache_core_flushing"
+SNAPSHOTS = "cache_core_snapshots"
+
+
+def note(connection: Connection, bucket: Bucket) -> None:
+    """Notes a write in the present transaction of *connection*."""
+    ledger = ledger_of(connection)
+    watch(connection.dialect)
+    ledger.write(bucket)
+    OPEN.add(ledger)
+    for tracker in trackers():
+        tracker.cache.distrust_scope()
+
+
+def begin_snapshot(connection: Connection, sees: Callable[[], bool] | None) -> None:
+    """From now on the running code sees the database as it is now.
+
+    Args:
+        connection: Of the transaction.
+        sees: Whether it still does so; None where it does to the end of the transaction.
+    """
+    ledger = ledger_of(connection)
+    watch(connection.dialect)
+    ledger.began = {tracker.cache.clock: tracker.cache.clock.monotonic() for tracker in trackers()}
+    ledger.sees_snapshot = sees
+    OPEN.add(ledger)
+    for tracker in trackers():
+        tracker.cache.distrust_scope()
+
+
+# -- statements ------------------------------------------------------------------------------------
+
+
+def before_cursor_execute(
+    connection: Connection,
+    _cursor: object,
+    sql: str,
+    _parameters: object,
+    context: ExecutionContext,
+    _many: object,
+) -> None:
+    """A statement is about to be sent: what it writes is open from now on."""
+    if is_read(context, sql):
+        return
+    ledger = ledger_of(connection)
+    flush = ledger.flush if is_of_the_orm(context) else None
+    if flush is not None and sql in flush.statements:
+        return  # the same with other rows
+    writes = _writes_of(context, sql)
+    if writes.words.savepoint is not None:
+        ledger.savepoint(*writes.words.savepoint)
+    if writes.words.is_lasting:
+        connection.info[SNAPSHOTS] = True
+    if writes.words.wants_snapshot:
+        begin_snapshot(connection, None)
+    if not writes:
+        return
+    if ledger.flush is not None:
+        ledger.flush.has_written = True
+    if flush is None:
+        note(connection, _told_by(writes, connection, ledger))
+    else:
+        flush.statements[sql] = writes.of_any_row()
+        note(connection, {})
+
+
+def _writes_of(context: ExecutionContext, sql: str) -> Writes:
+    try:
+        return writes_of(context, sql)
+    except Exception:  # noqa: BLE001  # the user's statement must go on, and nothing be lost
+        logger.exception("It could not be told what a statement writes; it counts as any write")
+        return ANYTHING
+
+
+def after_cursor_execute(connection: Connection, _cursor: object, sql: str, *_: object) -> None:
+    """A statement was carried out, and perhaps its COMMIT with it."""
+    ledger = known(connection)
+    if ledger is None or not ledger.has_written:
+        return
+    is_commit = len(sql) < _SHORT and words_of(sql).is_end
+    if is_commit or (ledger.flush is None and commits_at_once(connection)):
+        end(ledger, connection.dialect)
+
+
+_SHORT = 40  # COMMIT stands alone
+
+
+def handle_error(context: Any) -> None:
+    """A statement failed: where each commits for itself, it may have done its work."""
+    if context.connection is not None:
+        after_cursor_execute(context.connection, None, "")
+
+
+def _told_by(
+    writes: Writes,
+    connection: Connection,
+    ledger: Ledger,
+    is_told: Callable[[Rule], bool] = lambda _: False,
+) -> Bucket:
+    may_hold = partial(_may_hold, connection.dialect, ledger)
+    return united(tracker.told_by_statement(writes, is_told, may_hold) for tracker in trackers())
+
+
+def _may_hold(dialect: Dialect, ledger: Ledger, rule: Rule) -> bool:
+    """Whether the rows of a model are in this database, as far as its session tells."""
+    session = ledger.session and ledger.session()
+    if not session:
+        return True
+    try:
+        return session.get_bind(rule.mapper).dialect is dialect
+    except Exception:  # noqa: BLE001  # a session of any kind; who knows
+        return True
+
+
+# -- flushes ---------------------------------------------------------------------------------------
+
+
+def before_insert(mapper: Mapper[Any], connection: Connection, instance: object) -> None:
+    """A new row has been nobody's before."""
+    _flush_of(connection, instance).mappers.add(mapper.base_mapper)
+
+
+def before_change(mapper: Mapper[Any], connection: Connection, instance: object) -> None:
+    """The last moment in which a row is as it was: old keys, and owners of deleted rows."""
+    before_insert(mapper, connection, instance)
+    after_change(mapper, connection, instance)
+
+
+def after_change(_: Mapper[Any], connection: Connection, instance: object) -> None:
+    """Only now a new row has its key."""
+    flush = ledger_of(connection).flush
+    if flush is not None:
+        for tracker in trackers():
+            add_to(flush.bucket, tracker.told_by_object(instance))
+
+
+def _flush_of(connection: Connection, instance: object) -> Flush:
+    ledger = ledger_of(connection)
+    if ledger.flush is None:
+        ledger.flush = Flush()
+        session = object_session(instance)
+        if session is not None:
+            session.info.setdefault(FLUSHING, weakref.WeakSet()).add(connection)
+    return ledger.flush
+
+
+def after_flush(session: Session, _: object) -> None:
+    """All objects are written: what they tell takes the place of their statements."""
+    for connection in session.info.pop(FLUSHING, ()):
+        ledger = known(connection)
+        if ledger is not None:
+            settle(connection, ledger)
+            if ledger.has_written and commits_at_once(connection):
+                end(ledger, connection.dialect)
+
+
+def settle(connection: Connection, ledger: Ledger) -> None:
+    """Notes what a flush has written, if it has written at all."""
+    flush, ledger.flush = ledger.flush, None
+    if flush is None or not flush.has_written:
+        return
+    note(connection, flush.bucket)
+    is_told = lambda rule: rule.mapper.base_mapper in flush.mappers  # noqa: E731
+    for writes in flush.statements.values():
+        # What the database changes along, and other models of the same tables.
+        note(connection, _told_by(writes, connection, ledger, is_told))

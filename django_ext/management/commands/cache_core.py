@@ -1,0 +1,42 @@
+"""``manage.py cache_core``: look at the project's cache, and steer it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import get_resolver
+
+from cache_core.console import REFUSED, add_arguments, execute
+from cache_core.errors import CacheCoreError
+from django_ext.default import cache
+from django_ext.doctor import examine
+
+
+class Command(BaseCommand):
+    """The verbs of ``cache_core.console``, for the project's cache."""
+
+    help = "Looks at the cache of this project, and invalidates."
+    requires_system_checks = []  # doctor tells of them, and the others work in spite of them
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Adds the verbs."""
+        add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Carries out one verb; exits with 1 where something is wrong, with 2 where it cannot."""
+        self._import_views()
+        try:
+            result = execute(cache, options, examine=examine)
+        except CacheCoreError as error:
+            raise CommandError(str(error), returncode=REFUSED) from error
+        self.stdout.write(result.shown(as_json=options["json"]))
+        if result.code:
+            raise SystemExit(result.code)
+
+    def _import_views(self) -> None:
+        """Use cases are declared beside views, which nobody has imported in a command."""
+        try:
+            get_resolver().url_patterns  # noqa: B018
+        except Exception as error:  # noqa: BLE001 - whatever a module of the project raises
+            self.stderr.write(f"The use cases of views are unknown; the URLs fail: {error}")

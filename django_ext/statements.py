@@ -1,0 +1,182 @@
+"""Statements: every SQL that this process sends is seen, so no write goes unnoticed.
+
+Signals name the rows that they are sent for, and many writes send none. This is an execute wrapper
+of Django, one for each connection: it finds out which tables a statement writes. Where no signal
+tells of it, every entity that is mapped on one of these tables is invalidated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django.db import InterfaceError, OperationalError, connections
+from django.db.backends.signals import connection_created
+
+from django_ext.announced import Announced, Announcement
+from django_ext.snapshots import Snapshot
+from django_ext.sql import UNKNOWN, Statement, Write, parse
+from django_ext.transactions import Transactions, Written
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+_LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
+_SETS = re.compile(r"\s*(?:SET|BEGIN|START)\b", re.IGNORECASE)
+
+
+class Mapped(Protocol):
+    """What is tracked, by table."""
+
+    def written(self, writes: Collection[Write]) -> set[Written]:
+        """The entities that writes of unknown rows may have changed."""
+        ...
+
+    def along(self, writes: Collection[Write]) -> set[Written]:
+        """The entities whose rows the database itself changes when it deletes others."""
+        ...
+
+
+class Watch:
+    """Sees every statement of one connection.
+
+    Args:
+        owner: Has put it there.
+        snapshot: Since when the connection sees an old state of the database.
+
+    Attributes:
+        owner: The same.
+        announced: The writes under way of which signals tell.
+    """
+
+    def __init__(self, owner: Statements, snapshot: Snapshot) -> None:
+        self.owner = owner
+        self.announced = Announced()
+        self._snapshot = snapshot
+
+    def __call__(
+        self,
+        execute: Callable[..., Any],
+        sql: Any,
+        params: Any,
+        many: bool,
+        context: dict[str, Any],
+    ) -> Any:
+        """Runs one statement; Django calls this.
+
+        Raises:
+            MarkFailed: A use case is "strict", and the write could not be marked.
+        """
+        connection = context["connection"]
+        if type(sql) is str and sql.startswith("SELECT") and ";" not in sql:
+            if not connection.autocommit:
+                self._reads(connection, sql)
+            return execute(sql, params, many, context)
+        text = _text(sql, context)
+        statement = UNKNOWN if text is None else parse(text)
+        if statement.writes:
+            return self._write(statement, execute, (sql, params, many, context))
+        if text is not None:
+            self._reads(connection, text)
+        return execute(sql, params, many, context)
+
+    def _reads(self, connection: BaseDatabaseWrapper, sql: str) -> None:
+        self._snapshot.since(connection)
+        if ("UPDATE" in sql or "update" in sql) and _LOCKS.search(sql):
+            self.owner.transactions.hold(connection)
+        elif _SETS.match(sql):
+            self._snapshot.note(connection, sql)
+
+    def _write(self, statement: Statement, execute: Callable[..., Any], args: Any) -> Any:
+        connection, transactions = args[-1]["connection"], self.owner.transactions
+        self._snapshot.since(connection)
+        announcement = self.announced.current()
+        marked, ahead = None, set[Written]()
+        if transactions.marks:
+            ahead = self._written(statement.writes, announcement)
+            marked = transactions.mark(connection, ahead) if ahead else None
+        try:
+            result = execute(*args)
+        except (InterfaceError, OperationalError):
+            # The connection may have been lost after the statement was through.
+            transactions.wrote(connection, self._written(statement.writes, announcement))
+            raise
+        finally:
+            if marked is not None:
+                transactions.invalidate(ahead, marked)
+        rows = args[-1]["cursor"].rowcount if statement.counts else -1
+        if rows:
+            told = set[Written]() if marked is None else ahead
+            written = self._written(statement.writes, announcement, rows)
+            transactions.wrote(connection, written - told)
+            if announcement is not None:
+                announcement.is_used = True
+                announcement.delivered |= announcement.written
+                transactions.expect(connection)
+        return result
+
+    def _written(
+        self, writes: Collection[Write], announcement: Announcement | None, rows: int = -1
+    ) -> set[Written]:
+        """What is known or feared to be written; *rows* is -1 for any number."""
+        mapped = self.owner.mapped
+        if announcement is None:
+            return mapped.written(writes) | mapped.along(writes)
+        said = announcement.rows
+        unsaid = [write for write in writes if write not in said or rows > said[write]]
+        known = announcement.written if len(unsaid) < len(writes) else set[Written]()
+        return known | mapped.written(unsaid) | mapped.along(writes)
+
+
+class Statements:
+    """Puts a watch on each connection.
+
+    Args:
+        mapped: What is tracked.
+        transactions: Is told what was written.
+    """
+
+    def __init__(self, mapped: Mapped, transactions: Transactions) -> None:
+        self.mapped = mapped
+        self.transactions = transactions
+
+    def connect(self) -> None:
+        """Watches the connections that are open in this thread, and all that are opened later."""
+        self.transactions.left = self.left
+        connection_created.connect(self._created)
+        for connection in connections.all(initialized_only=True):
+            self.watch(connection)
+
+    def watch(self, connection: BaseDatabaseWrapper) -> Watch:
+        """The watch on *connection*, which is put there if it is missing.
+
+        It is put at the front: ``execute_wrapper()`` of Django takes the last one away at its end,
+        whosever that is.
+        """
+        wrappers: list[Any] = connection.execute_wrappers
+        for wrapper in wrappers:
+            if isinstance(wrapper, Watch) and wrapper.owner is self:
+                return wrapper
+        watch = Watch(self, self.transactions.snapshot(connection))
+        wrappers.insert(0, watch)
+        return watch
+
+    def left(self, connection: BaseDatabaseWrapper) -> set[Written]:
+        """What was written on *connection* and no signal came to tell of."""
+        return self.mapped.written(self.watch(connection).announced.take_left())
+
+    def _created(self, connection: BaseDatabaseWrapper, **_: object) -> None:
+        self.watch(connection)
+
+
+def _text(sql: Any, context: dict[str, Any]) -> str | None:
+    """The text of a statement; None for what has no text that we can get at."""
+    if isinstance(sql, str):
+        return sql
+    try:
+        if isinstance(sql, (bytes, bytearray)):
+            return bytes(sql).decode()
+        return str(sql.as_string(context["cursor"].cursor))
+    except Exception:  # noqa: BLE001  # then it may write anything
+        return None
