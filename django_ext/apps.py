@@ -8,6 +8,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
+from django_ext.backend.checks import check_backends, check_backends_deployed
 from django_ext.checks import check_deployment, check_middleware, check_settings, check_tracking
 from django_ext.conf import read_tracked
 from django_ext.default import cache
@@ -28,6 +29,7 @@ class CacheCoreConfig(AppConfig):
         tracker.track_declared(read_tracked())
         tracker.connect()
         setting_changed.connect(cache.setting_changed)
-        for check in (check_settings, check_tracking, check_middleware):
+        for check in (check_settings, check_tracking, check_middleware, check_backends):
             checks.register(check, checks.Tags.caches)
-        checks.register(check_deployment, checks.Tags.caches, deploy=True)
+        for check in (check_deployment, check_backends_deployed):
+            checks.register(check, checks.Tags.caches, deploy=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +10,17 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import connections
 
 from cache_core.cache import Cache
-from django_ext.conf import WATCHED, read_settings
+from cache_core.protocol.scope import Scope
+from django_ext.conf import WATCHED, read_outbox, read_settings
+from django_ext.outbox import Outbox
 from django_ext.transactions import Transactions
 
 if TYPE_CHECKING:
     from cache_core.protocol.background import Task, Work
     from cache_core.protocol.runtime import Runtime
-    from cache_core.protocol.scope import Scope
     from cache_core.settings import Settings
 
+_UNREAD: Any = object()
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -34,15 +36,32 @@ class DjangoCache(Cache):
     def __init__(self) -> None:
         super().__init__()
         self._unread = self._settings
+        self._outbox: Any = _UNREAD
         self.transactions = Transactions(self)
         self.watch_transactions(self.transactions.uncommitted, self.transactions.snapshot_since)
         self.around_background(_with_own_connections, _with_own_thread)
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """The outbox of the databases that ``OUTBOX`` names; None without that setting."""
+        if self._outbox is _UNREAD:
+            aliases = read_outbox()
+            self._outbox = Outbox(self, aliases) if aliases else None
+        outbox: Outbox | None = self._outbox
+        return outbox
+
+    def afterwards(self, work: Callable[[], object]) -> None:
+        """Does *work* when the running request is answered; at once where there is none."""
+        scope = self._current.scope.get()
+        if not (isinstance(scope, Scope) and scope.put_off(work)):
+            work()
 
     def _build(self, settings: Settings) -> Runtime:
         return super()._build(read_settings() if settings is self._unread else settings)
 
     def reload(self) -> None:
         """Forgets the settings and what this process has cached; Django's are read at next use."""
+        self._outbox = _UNREAD
         self.configure_from(self._unread)
 
     def setting_changed(self, *, setting: str, **_: object) -> None:

@@ -65,7 +65,8 @@ class CacheScopeMiddleware:
         enabled = request.method in SAFE_METHODS and pinned != QUEUED
         with cache.scope(enabled, exact=pinned is not None) as scope, ExitStack() as exits:
             vars(request)[_EXITS] = exits
-            scope.afterwards = deque()
+            outbox = cache.outbox
+            scope.afterwards = deque() if outbox is None else deque([outbox.relay_when_due])
             yield scope
 
     def _enter_view(self, request: HttpRequest, view: object, *_: object) -> None:

@@ -8,6 +8,7 @@ notes in the row that it did. A row without such a note is delivered by whicheve
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
+from cache_core.clock import SystemClock
 from cache_core.errors import RemoteError
 from cache_core.protocol.drivers import run
 from cache_core.protocol.outbox import OutboxRow, Relay
@@ -28,6 +30,8 @@ logger = logging.getLogger("cache_core.django")
 
 PATIENCE = timedelta(seconds=5)
 """How long a row is left to the process that wrote it, which is the first to know of the COMMIT."""
+SECONDS_BETWEEN_LOOKS = 10.0
+"""How often a process that answers requests looks for what others have left."""
 KEPT = timedelta(minutes=10)
 """How long a delivered row is kept: another Redis, after a failover, may not know of it (O4)."""
 
@@ -101,7 +105,12 @@ class Outbox:
         self._relays = {using: Relay(table) for using, table in self.tables.items()}
         self._ready: set[str] = set()
         self._noted: dict[str, list[int]] = {}
+        self._looks_at = 0.0
         self._lock = threading.Lock()
+
+    def serves(self, using: str) -> bool:
+        """Whether there is an outbox in a database."""
+        return using in self.tables
 
     def record(self, using: str, things: Sequence[str], not_before: float = 0.0) -> int | None:
         """Inserts a row in the transaction that is open on *using*; returns its id.
@@ -125,12 +134,16 @@ class Outbox:
             self._noted.setdefault(using, []).extend(ids)
 
     def write_down(self) -> None:
-        """Writes what was noted into the rows; what cannot be written is delivered once more."""
-        with self._lock:
-            noted, self._noted = self._noted, {}
-        for using, ids in noted.items():
+        """Writes what was noted into the rows; what cannot be written is delivered once more.
+
+        Not while a transaction is open, which has nothing to do with it and might be rolled back.
+        """
+        for using in [name for name in self.tables if not connections[name].in_atomic_block]:
+            with self._lock:
+                ids = self._noted.pop(using, [])
             try:
-                self.tables[using].done(ids)
+                if ids:
+                    self.tables[using].done(ids)
             except DatabaseError:
                 logger.debug("The outbox of %r could not be updated", using, exc_info=True)
 
@@ -142,6 +155,16 @@ class Outbox:
         """
         self.write_down()
         return sum(self._relay(table) for table in self.tables.values())
+
+    def relay_when_due(self) -> None:
+        """As ``relay``, where this process has not looked for some seconds."""
+        now = SystemClock.monotonic()
+        with self._lock:
+            if now < self._looks_at:
+                return
+            # Processes of a fleet must not look all at once.
+            self._looks_at = now + SECONDS_BETWEEN_LOOKS * random.uniform(0.5, 1.5)  # noqa: S311
+        self.relay()
 
     def waiting(self) -> dict[str, int]:
         """How many rows of each database are due; without those that have not been migrated."""

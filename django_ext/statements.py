@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.backends.signals import connection_created
 
 from django_ext.announced import Announced, Announcement
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
 _SETS = re.compile(r"\s*(?:SET|BEGIN|START)\b", re.IGNORECASE)
+_RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
+_UNDOES = re.compile(r"\s*ROLLBACK\s+TO\b", re.IGNORECASE)
 
 
 class Mapped(Protocol):
@@ -76,7 +79,8 @@ class Watch:
         text = _text(sql, context)
         statement = UNKNOWN if text is None else parse(text)
         if statement.writes:
-            return self._write(statement, execute, (sql, params, many, context))
+            with self._secured(connection, statement, str(text)):
+                return self._write(statement, execute, (sql, params, many, context))
         if text is not None:
             self._reads(connection, text)
         return execute(sql, params, many, context)
@@ -87,6 +91,27 @@ class Watch:
             self.owner.transactions.hold(connection)
         elif _SETS.match(sql):
             self._snapshot.note(connection, sql)
+        elif _UNDOES.match(sql):
+            self.owner.transactions.went_back(connection)
+
+    def _secured(
+        self, connection: BaseDatabaseWrapper, statement: Statement, sql: str
+    ) -> AbstractContextManager[object]:
+        """In autocommit a row of the outbox needs a transaction to share with the statement.
+
+        Not where the statement may be anything: some commit by themselves. SQLite cannot commit
+        while the rows that a statement returns are not fetched, so there the row goes ahead.
+        """
+        transactions = self.owner.transactions
+        if not connection.autocommit or not transactions.secures(connection.alias):
+            return nullcontext()
+        if statement is UNKNOWN or (connection.vendor == "sqlite" and _RETURNS.search(sql)):
+            written = self._written(statement.writes, self.announced.current())
+            transactions.secure_ahead(connection, written)
+            return nullcontext()
+        if self.owner.mapped.written(statement.writes):
+            return transaction.atomic(using=connection.alias)
+        return nullcontext()
 
     def _write(self, statement: Statement, execute: Callable[..., Any], args: Any) -> Any:
         connection, transactions = args[-1]["connection"], self.owner.transactions

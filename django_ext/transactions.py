@@ -21,13 +21,16 @@ from weakref import WeakKeyDictionary, ref
 from django.db import connections, transaction
 
 from cache_core.errors import MarkFailed
+from cache_core.keys.key import any_thing, entity_things, type_thing
+from cache_core.protocol.write import Delivery
 from cache_core.writing import Writing
 from django_ext.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    from cache_core.cache import Cache
+    from django_ext.default import DjangoCache
+    from django_ext.outbox import Outbox
 
 logger = logging.getLogger("cache_core.django")
 
@@ -38,6 +41,9 @@ class All:
     def __repr__(self) -> str:
         return "ALL"
 
+
+LONGEST_STATEMENT = 60.0
+"""Seconds that a statement may take which cannot share a transaction with its row of the outbox."""
 
 ALL = All()
 Written = tuple[str, object]
@@ -55,9 +61,12 @@ class Writes:
     def __init__(self, owner: Transactions, connection: BaseDatabaseWrapper) -> None:
         self._owner = owner
         self._connection = ref(connection)
+        self._using = connection.alias
         self._is_of_transaction = in_transaction(connection)
         self._block = _outermost(connection)
         self._collected: set[Written] = set()
+        self._secured: set[Written] = set()
+        self._rows: list[int] = []
         self._marked: Writing | None = None
         self._delivered = False
 
@@ -72,19 +81,35 @@ class Writes:
             MarkFailed: As ``Writing.mark``.
         """
         if self._marked is None:
-            self._marked = self._owner.new_writing()
+            self._marked = self._owner.new_writing(self._using)
         touch(self._marked, self._collected)
         self._marked.mark()
+
+    def secure(self, connection: BaseDatabaseWrapper) -> None:
+        """Inserts what was collected into the outbox, as far as it has no row there."""
+        outbox = self._owner.outbox
+        if outbox is None or self._collected <= self._secured:
+            return
+        row = outbox.record(connection.alias, things_of(self._collected - self._secured))
+        if row is not None:
+            self._rows.append(row)
+            self._secured |= self._collected
+
+    def undo(self) -> None:
+        """A savepoint was rolled back; rows of the outbox may be gone with it."""
+        self._secured.clear()
 
     def deliver(self) -> None:
         """Invalidates what was collected, once."""
         self._delivered = True
         collected, self._collected = self._collected, set()
         marked, self._marked = self._marked, None
-        self._owner.invalidate(collected, marked)
+        is_told = self._owner.invalidate(collected, marked)
         connection = self._connection()
         if connection is not None:
             self._owner.invalidate(self._owner.left(connection))
+            if is_told:
+                self._owner.told(connection.alias, self._rows)
 
     def are_open(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether the transaction that wrote goes on, so that nobody else may see its data."""
@@ -106,7 +131,7 @@ class Transactions:
         left: Tells what was written on a connection and nobody told of in time.
     """
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: DjangoCache) -> None:
         self._cache = cache
         self.left: Callable[[BaseDatabaseWrapper], set[Written]] = lambda _: set()
         self._writes: WeakKeyDictionary[BaseDatabaseWrapper, Writes] = WeakKeyDictionary()
@@ -133,6 +158,38 @@ class Transactions:
         except Exception:  # noqa: BLE001  # the user's transaction goes on whatever happens here
             self._failed(written)
 
+    @property
+    def outbox(self) -> Outbox | None:
+        """The outbox of the project, if it has one."""
+        return self._cache.outbox
+
+    def secures(self, using: str) -> bool:
+        """Whether what is written to a database has a row in its outbox."""
+        outbox = self.outbox
+        return outbox is not None and outbox.serves(using)
+
+    def secure_ahead(self, connection: BaseDatabaseWrapper, written: Iterable[Written]) -> None:
+        """Commits a row of the outbox of its own, for a statement that cannot share one.
+
+        It is due when the statement is long through, whatever has become of it.
+        """
+        outbox = self.outbox
+        if outbox is not None:
+            outbox.record(connection.alias, things_of(written), not_before=LONGEST_STATEMENT)
+
+    def went_back(self, connection: BaseDatabaseWrapper) -> None:
+        """A savepoint of *connection* was rolled back."""
+        writes = self._writes.get(connection)
+        if writes is not None:
+            writes.undo()
+
+    def told(self, using: str, rows: list[int]) -> None:
+        """What some *rows* of the outbox tell of has been invalidated."""
+        outbox = self.outbox
+        if outbox is not None and rows:
+            outbox.delivered(using, rows)
+            self._cache.afterwards(outbox.write_down)
+
     def expect(self, connection: BaseDatabaseWrapper) -> None:
         """A signal is going to tell more of what was written; looked after if it does not come."""
         if not self._are_open(connection):
@@ -156,7 +213,7 @@ class Transactions:
         if in_transaction(connection):
             self.wrote(connection, written)
             return None
-        writing = self.new_writing()
+        writing = self.new_writing(connection.alias)
         touch(writing, written)
         writing.mark()
         return writing
@@ -190,26 +247,33 @@ class Transactions:
             found = self._snapshots[connection] = Snapshot(self._cache.distrust_scope)
         return found
 
-    def invalidate(self, written: Iterable[Written], marked: Writing | None = None) -> None:
-        """Invalidates now, and takes back the marks; never raises."""
+    def invalidate(self, written: Iterable[Written], marked: Writing | None = None) -> bool:
+        """Invalidates now, and takes back the marks; never raises.
+
+        Returns:
+            Whether the store has acknowledged it.
+        """
         written = frozenset(written)
+        delivery = Delivery.OK
         try:
             if marked is not None:
                 touch(marked, written)
-                marked.committed()
+                delivery = marked.committed()
             elif written:
                 entities, key_types = _sorted(written)
-                self._cache.after_commit(entities, key_types)
+                delivery = self._cache.after_commit(entities, key_types)
         except Exception:  # noqa: BLE001  # as above
             self._failed(written)
+            return False
+        return delivery is Delivery.OK
 
-    def new_writing(self) -> Writing:
+    def new_writing(self, using: str) -> Writing:
         """A write of which a mark may tell. It has a scope of its own.
 
         Whether the running code may see uncommitted data is asked of its connections; in the scope
         of a request it would be held against other connections, too.
         """
-        return Writing(self._cache.runtime, None)
+        return Writing(self._cache.runtime, None, secured=self.secures(using))
 
     def _collect(self, connection: BaseDatabaseWrapper, written: frozenset[Written]) -> None:
         earlier = self._are_open(connection)
@@ -222,6 +286,8 @@ class Transactions:
         if written or not earlier:
             self._writes[connection].add(written)
             self._register(connection, written)
+        if written:
+            self._writes[connection].secure(connection)
         if written and self.marks:
             self._writes[connection].mark()
 
@@ -258,6 +324,13 @@ def touch(writing: Writing, written: Iterable[Written]) -> None:
     writing.touch_many(entities)
     for key_type in key_types:
         writing.touch_type(key_type)
+
+
+def things_of(written: Iterable[Written]) -> list[str]:
+    """What *written* is to the core."""
+    entities, key_types = _sorted(written)
+    of_types = [thing for name in key_types for thing in (type_thing(name), any_thing(name))]
+    return [*entity_things(entities), *of_types]
 
 
 def _sorted(written: Iterable[Written]) -> tuple[list[Written], list[str]]:

@@ -108,6 +108,7 @@ def _start_django(names: dict[str, object]) -> None:
     import django
     from django.core.management import call_command
 
+    os.environ.pop("CACHE_CORE_TEST_DATABASE", None)  # that of the tests, which has their rows
     django.setup()
     call_command("migrate", run_syncdb=True, verbosity=0)
 

@@ -9,6 +9,7 @@ from django.urls import get_resolver
 
 from cache_core.console import REFUSED, add_arguments, execute
 from cache_core.errors import CacheCoreError
+from django_ext import relaying
 from django_ext.default import cache
 from django_ext.doctor import examine
 
@@ -21,10 +22,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Adds the verbs."""
-        add_arguments(parser)
+        relaying.add_arguments(add_arguments(parser))
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Carries out one verb; exits with 1 where something is wrong, with 2 where it cannot."""
+        if options["verb"] == relaying.VERB:
+            self._relay(once=options["once"])
+            return
         self._import_views()
         try:
             result = execute(cache, options, examine=examine)
@@ -33,6 +37,12 @@ class Command(BaseCommand):
         self.stdout.write(result.shown(as_json=options["json"]))
         if result.code:
             raise SystemExit(result.code)
+
+    def _relay(self, *, once: bool) -> None:
+        try:
+            relaying.relay(cache, self.stdout.write, once=once)
+        except CacheCoreError as error:
+            raise CommandError(str(error), returncode=REFUSED) from error
 
     def _import_views(self) -> None:
         """Use cases are declared beside views, which nobody has imported in a command."""
