@@ -18,6 +18,7 @@ from cache_core.errors import ConfigurationError, DeclarationError, NotConfigure
 from cache_core.events import Reason, logger
 from flask_ext.app_cache import AppCache
 from flask_ext.cached_views import CachedView, View, wrapped
+from flask_ext.cli import add_command
 from flask_ext.config import DEFAULT_NAME, config_key, read
 from flask_ext.fragments import Fragments, add_tag
 from flask_ext.lifecycle import attach
@@ -146,6 +147,7 @@ class CacheCore(Cache):
         cache.check()
         attach(app, cache)
         add_tag(app)
+        add_command(app)
         app.extensions.setdefault(EXTENSION_KEY, {})[self.name] = cache
         self._apps.add(cache)
         appcontext_pushed.connect(self._set_aside)
