@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from cache_core import Cache
-from cache_core.clock import Clock
+from cache_core.clock import Clock, SystemClock
 from cache_core.layers.base import Fetch
 from cache_core.protocol.feed import FeedTable
 from cache_core.testing import FakeClock, FakeStore
@@ -200,12 +200,20 @@ class Pauses:
 
 
 class RealClock(FakeClock):
-    """A clock that goes by itself, for what brings a clock of its own."""
+    """A clock that goes by itself, for what brings a clock of its own.
+
+    Args:
+        like: The clock that it shows the time of; that of the system otherwise.
+    """
+
+    def __init__(self, like: Clock | None = None) -> None:
+        self._like = like or SystemClock()
+        super().__init__()
 
     @property
     def now(self) -> float:
-        """Monotonic seconds, as everywhere in this process."""
-        return time.monotonic()
+        """Monotonic seconds."""
+        return self._like.monotonic()
 
     @now.setter
     def now(self, now: float) -> None:
