@@ -14,6 +14,9 @@ PATIENT = {"connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
 """Timeouts that a busy machine does not reach."""
 
 
+GENEROUS = 2.0
+"""Seconds in which a call that has one short deadline is back, on a machine that is busy."""
+
 DEADLINE = 20.0
 """Seconds after which something that must happen has not; much more than it needs."""
 

@@ -15,13 +15,10 @@ from cache_core import Delivery
 from cache_core.events import BreakerClosed, BreakerOpened, Invalidated
 from cache_core.layers.breaker import IN_A_ROW
 from tests.faults import FaultProxy
-from tests.integration.row import SECRET, Database, until
+from tests.integration.row import GENEROUS, SECRET, Database, until
 from tests.integration.test_redis_faults import hung, until_kept
 
 DEADLINES = {"connect_timeout": 0.1, "read_timeout": 0.1, "write_timeout": 0.2}
-GENEROUS = 2.0
-"""Seconds in which a call that has one deadline must have come back, on a machine that is busy."""
-
 PATIENT_BREAKER = 600.0
 """Seconds for which a breaker stays open when a test wants no probe."""
 

@@ -11,6 +11,7 @@ import pytest
 from cache_core.errors import RemoteError
 from cache_core.layers.base import Bump, Create, Fetch, Store
 from cache_core.layers.redis.layer import _Place
+from tests.integration.row import GENEROUS
 
 THING = "{user_id:42}"
 FETCH = Fetch((THING,))
@@ -104,8 +105,8 @@ def test_a_hung_server_costs_no_more_than_the_timeouts(perform, private_redis, m
     server.pause()
     reading, text = elapsed(lambda: perform(layer, FETCH))
     writing, _ = elapsed(lambda: perform(layer, Bump((THING,), 60_000)))
-    assert reading < 0.3
-    assert writing < 0.4
+    assert reading < GENEROUS
+    assert writing < GENEROUS
     assert "no answer within 0.1 s" in text or "Timeout" in text
     server.resume()
     perform(layer, FETCH)
