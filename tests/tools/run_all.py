@@ -1,4 +1,4 @@
-"""Runs all tests folder by folder, two folders at a time, and reports one coverage of them.
+"""Runs all tests folder by folder, several folders at a time, and reports one coverage of them.
 
 A process for each folder and no pytest-xdist: tests that fork, or that search through states, go
 without coverage, which xdist's workers do not leave off.
@@ -16,8 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TOGETHER = 2
-LONG = ["tests/testing", "tests/layers/redis", "tests/integration", "tests/layers/memcached"]
+TOGETHER = 3
+"""Folders at a time: more than cores, since a part of the time goes in waiting for servers."""
+LONG = [
+    "tests/testing",
+    "tests/django",
+    "tests/packaging",
+    "tests/integration",
+    "tests/layers/redis",
+    "tests/layers",
+]
 """These begin first, so that no long one is left over at the end."""
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
@@ -27,7 +35,7 @@ PART = ["--cov", "--cov-report=", "--cov-fail-under=0"]
 def folders() -> list[str]:
     """Every folder with tests directly in it."""
     found = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*.py")}
-    return sorted(found, key=lambda name: (name not in LONG, name))
+    return sorted(found, key=lambda name: (LONG.index(name) if name in LONG else len(LONG), name))
 
 
 def run(folder: str, options: list[str]) -> bool:
