@@ -51,6 +51,7 @@ class Scope:
         closed: Whether the request is over.
         wrote_at: When the scope last invalidated something, in monotonic seconds; None for never.
         queued: Whether the store did not acknowledge an invalidation of this scope at once.
+        began: When the outermost of the scopes began, in monotonic seconds.
         afterwards: What to do when the request is answered; None where nobody would do it.
     """
 
@@ -58,6 +59,7 @@ class Scope:
         "_exact",
         "_writes",
         "afterwards",
+        "began",
         "closed",
         "computed",
         "entries",
@@ -84,6 +86,7 @@ class Scope:
         # Whatever the local layer holds, the read path put there.
         self.entries = cast("dict[Hashable, Kept]", runtime.local.entries)
         self.closed = False
+        self.began: float = now if parent is None else parent.began
         self.wrote_at: float | None = None
         self.queued = False
         self.afterwards: deque[Callable[[], object]] | None = None

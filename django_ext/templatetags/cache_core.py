@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from hashlib import blake2b
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -23,13 +24,16 @@ from django.db.models import Model
 from django.template.base import FilterExpression, NodeList, Parser, Token, token_kwargs
 from django.template.defaulttags import CsrfTokenNode
 from django.template.exceptions import TemplateSyntaxError
-from django.utils.functional import Promise
+from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
+from cache_core import Policy
 from cache_core.errors import CacheCoreError, LoaderFailed
+from cache_core.protocol.scope import Scope
 from django_ext.default import cache
+from django_ext.mapping import logger
 
 if TYPE_CHECKING:
     from django.template.context import Context
@@ -49,20 +53,42 @@ class Declared(NamedTuple):
     """A fragment as the first template has declared it.
 
     Args:
+        name: What it is called.
         ttl: How long it lives, as it was written.
         key_type: What kind of entity it is about; None for none.
         origin: The template.
         function: The cached function.
     """
 
+    name: str
     ttl: str
     key_type: str | None
     origin: str
     function: Callable[[Fragment], str]
 
 
+_read_since: ContextVar[float | None] = ContextVar("cache_core_read_since", default=None)
+"""Since when the variables of the fragment that is being looked up may have been read.
+
+The view has read them before the fragment's versions are looked up: a write in between would leave
+an old text under a new version. So to the core a fragment is a transaction that sees the database
+as it was when the request began (rule T3).
+"""
+
+cache.watch_transactions(lambda: False, _read_since.get)
+
+
+def _began() -> float | None:
+    scope = cache._current.scope.get()  # noqa: SLF001 - of one package
+    return scope.began if isinstance(scope, Scope) else None
+
+
 class RenderedElsewhere(LoaderFailed):
     """A fragment was to be rendered in another thread, or when its page was done with."""
+
+
+class Personal(LoaderFailed):
+    """A fragment shows a visitor's CSRF token, so its text is for nobody else."""
 
 
 class Rendering:
@@ -82,14 +108,45 @@ class Rendering:
         self._thread = get_ident()
 
     def __call__(self) -> str:
-        """The text of the fragment; raises ``RenderedElsewhere``."""
-        if self._context is None or get_ident() != self._thread:
+        """The text of the fragment for everybody.
+
+        Raises:
+            RenderedElsewhere: The page is not here.
+            Personal: It is for one visitor.
+        """
+        context = self._context
+        if context is None or get_ident() != self._thread:
             raise RenderedElsewhere("a fragment is rendered together with its page only")
+        shown: list[bool] = []
+        # What the fragment itself looks up is as new as can be.
+        token = _read_since.set(None)
+        try:
+            with context.push(csrf_token=_noting(context.get("csrf_token"), shown)):
+                text = self.text()
+        finally:
+            _read_since.reset(token)
+        if shown:
+            raise Personal("the fragment shows a CSRF token")
+        return text
+
+    def text(self) -> str:
+        """The text, whoever it is for."""
+        assert self._context is not None
         return self._nodes.render(self._context) + ""  # a plain text: any codec takes it
 
     def end(self) -> None:
         """The page goes on."""
         self._context = None
+
+
+def _noting(csrf_token: Any, shown: list[bool]) -> Any:
+    """*csrf_token*, noted in *shown* by whoever looks at it."""
+
+    def look() -> Any:
+        shown.append(True)
+        return str(csrf_token)
+
+    return None if csrf_token is None else SimpleLazyObject(look)
 
 
 class Fragment(NamedTuple):
@@ -128,6 +185,11 @@ class Arguments(NamedTuple):
     entities: list[tuple[str, FilterExpression]]
     lists: dict[str, FilterExpression]
 
+    @property
+    def follows(self) -> bool:
+        """Whether the fragment is about anything that changes."""
+        return bool(self.entities or self.lists)
+
     @classmethod
     def read(cls, bits: list[str], parser: Parser) -> Arguments:
         """The arguments that are written in *bits*, in any order."""
@@ -161,17 +223,33 @@ class CachedNode(template.Node):
         self._declared = declared
         self._arguments = arguments
         self._body = body
+        self._is_personal = False
 
     def render(self, context: Context) -> SafeString:
         """The text of the fragment, from the cache where that is allowed."""
+        if self._is_personal:
+            return self.nodelist.render(context)
         rendering = Rendering(self.nodelist, context)
+        token = _read_since.set(_began() if self._arguments.follows else None)
         try:
             text = self._declared.function(self._fragment(context, rendering))
         except RenderedElsewhere:
-            text = rendering()
+            text = rendering.text()
+        except Personal:
+            self._keep_out()
+            text = rendering.text()
         finally:
             rendering.end()
+            _read_since.reset(token)
         return mark_safe(text)  # noqa: S308 - what a template has rendered
+
+    def _keep_out(self) -> None:
+        self._is_personal = True
+        logger.warning(
+            "The fragment %r shows a CSRF token, maybe in a template that it includes; it is "
+            "rendered anew for everybody. Leave the form out of it.",
+            self._declared.name,
+        )
 
     def _fragment(self, context: Context, rendering: Rendering) -> Fragment:
         entities = [(kind, _id(value, context)) for kind, value in self._arguments.entities]
@@ -228,7 +306,7 @@ def _declare(name: str, ttl: str, key_type: str | None, origin: str) -> Declared
                 f"The fragment {name!r} of {origin} is declared otherwise in {known.origin} (another "
                 "time to live, or another first key type); give it another name."
             )
-        made = Declared(ttl, key_type, origin, _function(name, ttl, key_type))
+        made = Declared(name, ttl, key_type, origin, _function(name, ttl, key_type))
         _declared[name] = made
         return made
 
@@ -237,7 +315,7 @@ def _function(name: str, ttl: str, key_type: str | None) -> Callable[[Fragment],
     try:
         return cache.cached(
             use_case=name,
-            ttl=ttl,
+            policy=Policy(ttl=ttl, in_snapshot="hit"),
             key_type=key_type,
             id_arg=None if key_type is None else ("fragment", lambda fragment: fragment.id),
             arg_adapters={"fragment": lambda fragment: fragment.key},

@@ -13,10 +13,14 @@ from django.test import RequestFactory, override_settings
 from django.utils import timezone, translation
 from django.utils.safestring import SafeString
 
+from cache_core.testing import FakeStore
 from django_ext import cache
 from django_ext.middleware import CacheScopeMiddleware
+from django_ext.templatetags import cache_core as fragments
 from django_ext.templatetags.cache_core import RenderedElsewhere, Rendering
 from tests.django.library.models import Author
+from tests.integration.row import until
+from tests.protocol.worlds import RealClock
 
 numbers = count()
 
@@ -51,6 +55,18 @@ def render(template, **context):
 @pytest.fixture
 def seen():
     return Renders()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_read_before(request, monkeypatch):
+    """Requests have read nothing before the fragment, so that its first text is kept."""
+    if "requests_that_read" not in request.fixturenames:
+        monkeypatch.setattr(fragments, "_began", lambda: None)
+
+
+@pytest.fixture
+def requests_that_read():
+    """Requests may have read the variables of the fragment before, as they do in a project."""
 
 
 def test_a_fragment_is_rendered_once(name, seen):
@@ -92,6 +108,64 @@ def test_a_saved_row_renders_it_anew(name, seen):
     assert render(template, author=author) == "Ada"
     author.save()
     assert render(template, author=author) == "Lovelace"
+
+
+@pytest.mark.usefixtures("requests_that_read")
+@pytest.mark.parametrize("is_shared", [False, True], ids=["memory", "store"])
+def test_what_the_view_read_before_a_write_is_not_kept(name, is_shared):
+    """The text is old when a write comes in between, and its versions are new."""
+    store = FakeStore(RealClock(cache.clock)) if is_shared else None
+    template = compiled(f"{{% cached 300 {name} author_id=author %}}", "{{ author.name }}")
+    with override_settings(CACHE_CORE={} if store is None else {"REMOTE": store}):
+        pk = Author.objects.create(name="Ada").pk
+
+        def page(between=lambda: None):
+            with cache.scope():
+                author = Author.objects.get(pk=pk)
+                between()
+                return template.render({"author": author})
+
+        def change():
+            thread = threading.Thread(
+                target=Author.objects.filter(pk=pk).update, kwargs={"name": "Grace"}
+            )
+            thread.start()
+            thread.join()
+
+        assert page(change) == "Ada"
+        assert page() == "Grace"
+
+
+@pytest.mark.usefixtures("requests_that_read")
+def test_a_fragment_is_kept_from_its_second_request_on(name, seen):
+    """The first one has given its entity a version, which is younger than what the view read."""
+    template = compiled(f"{{% cached 300 {name} user_id=1 %}}")
+
+    def is_hit():
+        before = seen.number
+        render(template, seen=seen)
+        return seen.number == before
+
+    assert not is_hit()
+    until(is_hit)  # the clock of a version shows milliseconds
+
+
+@pytest.mark.parametrize("body", ["{% include form %}", "{{ csrf_token }}"])
+def test_a_token_of_a_visitor_is_shown_to_nobody_else(name, body, caplog):
+    """Also when it comes from an included template; then the fragment is not cached."""
+    form = engines["django"].from_string("<form>{% csrf_token %}</form>")
+    template = compiled(f"{{% cached 300 {name} %}}", body)
+    for token in ("first", "second", "third"):
+        text = render(template, form=form.template, csrf_token=token)
+        assert text.count(token) == 1
+    assert caplog.text.count("shows a CSRF token") == 1
+
+
+def test_a_fragment_beside_a_form_is_cached(name, seen):
+    """A token that is there and not shown harms nobody."""
+    template = compiled(f"{{% cached 300 {name} %}}")
+    texts = [render(template, seen=seen, csrf_token=token) for token in ("first", "second")]
+    assert texts == ["&lt;1&gt;", "&lt;1&gt;"]
 
 
 @pytest.mark.parametrize(
