@@ -23,7 +23,10 @@ from flask import Flask, current_app, has_app_context
 from jinja2 import nodes
 from jinja2.ext import Extension
 
+from cache_core import Policy
 from cache_core.errors import DeclarationError
+from cache_core.protocol.scope import Scope
+from cache_core.protocol.transactions import reads_since
 from flask_ext.attempts import Attempt, shared
 from flask_ext.pages import Refusal, session_object
 
@@ -76,7 +79,8 @@ class CachedTag(Extension):
         call = partial(
             cache.fragments.get(name, ttl), text, parts, _entities(depends_on), _tags(tags), attempt
         )
-        found: str | None = shared(call, attempt)
+        with reads_since(_began(cache) if depends_on or tags else None):
+            found: str | None = shared(call, attempt)
         if found is None:
             found = attempt.text if attempt.is_begun else caller()
         return found
@@ -114,7 +118,7 @@ class Fragments:
     def _declare(self, name: str, ttl: Any) -> Any:
         @self._cache.cached(
             use_case=name,
-            ttl=ttl,
+            policy=Policy(ttl=ttl, in_snapshot="hit"),
             depends_on=lambda text, parts, entities, tags, attempt: entities,  # noqa: ARG005
             tags=lambda text, parts, entities, tags, attempt: tags,  # noqa: ARG005
             ignore_args=["attempt"],
@@ -157,7 +161,8 @@ class FragmentAttempt(Attempt):
         if before:
             session.accessed = False
         try:
-            self.text = str(self._caller())
+            with reads_since(None):  # what the fragment itself looks up is as new as can be
+                self.text = str(self._caller())
             is_personal = session is not None and session.accessed
         finally:
             if before:
@@ -166,6 +171,12 @@ class FragmentAttempt(Attempt):
             self.refuse(Refusal.SESSION)
             return None
         return self.text
+
+
+def _began(cache: CacheCore) -> float | None:
+    """Since when the view may have read the variables of a fragment."""
+    scope = cache._current.scope.get()  # noqa: SLF001 - of one package
+    return scope.began if isinstance(scope, Scope) else None
 
 
 def add_tag(app: Flask) -> None:

@@ -6,11 +6,34 @@ path, so that every framework is treated alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from cache_core.events import logger
 
 NEVER = float("-inf")
+
+_read_since: ContextVar[float | None] = ContextVar("cache_core_read_since", default=None)
+
+
+@contextmanager
+def reads_since(since: float | None) -> Iterator[None]:
+    """In the block what is cached may be made of what the running code has read before.
+
+    As a fragment of a template is, whose variables the view has read: a write in between would leave
+    an old text under a new version. To the core that is a transaction that sees the database as it
+    was then (rule T3).
+
+    Args:
+        since: The earliest time of such a read, in monotonic seconds; None for none, as in a loader
+            that looks up everything itself.
+    """
+    token = _read_since.set(since)
+    try:
+        yield
+    finally:
+        _read_since.reset(token)
 
 
 class Transactions:
@@ -50,9 +73,10 @@ class Transactions:
 
     def snapshot_since(self) -> float | None:
         """Since when the running code sees an old state of the database (T3); None if it does not."""
+        own = _read_since.get()
         try:
             told = [since for asked in self._snapshots if (since := asked()) is not None]
         except Exception:  # noqa: BLE001 - as above
             logger.exception("It is not known what a transaction sees; nothing is cached in it")
             return NEVER
-        return min(told, default=None)
+        return min(told if own is None else [*told, own], default=None)

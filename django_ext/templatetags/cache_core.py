@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from hashlib import blake2b
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -32,6 +31,7 @@ from django.utils.translation import get_language
 from cache_core import Policy
 from cache_core.errors import CacheCoreError, LoaderFailed
 from cache_core.protocol.scope import Scope
+from cache_core.protocol.transactions import reads_since
 from django_ext.default import cache
 from django_ext.mapping import logger
 
@@ -67,18 +67,8 @@ class Declared(NamedTuple):
     function: Callable[[Fragment], str]
 
 
-_read_since: ContextVar[float | None] = ContextVar("cache_core_read_since", default=None)
-"""Since when the variables of the fragment that is being looked up may have been read.
-
-The view has read them before the fragment's versions are looked up: a write in between would leave
-an old text under a new version. So to the core a fragment is a transaction that sees the database
-as it was when the request began (rule T3).
-"""
-
-cache.watch_transactions(lambda: False, _read_since.get)
-
-
 def _began() -> float | None:
+    """Since when the view may have read the variables of a fragment."""
     scope = cache._current.scope.get()  # noqa: SLF001 - of one package
     return scope.began if isinstance(scope, Scope) else None
 
@@ -118,13 +108,10 @@ class Rendering:
         if context is None or get_ident() != self._thread:
             raise RenderedElsewhere("a fragment is rendered together with its page only")
         shown: list[bool] = []
+        csrf_token = _noting(context.get("csrf_token"), shown)
         # What the fragment itself looks up is as new as can be.
-        token = _read_since.set(None)
-        try:
-            with context.push(csrf_token=_noting(context.get("csrf_token"), shown)):
-                text = self.text()
-        finally:
-            _read_since.reset(token)
+        with context.push(csrf_token=csrf_token), reads_since(None):
+            text = self.text()
         if shown:
             raise Personal("the fragment shows a CSRF token")
         return text
@@ -230,9 +217,9 @@ class CachedNode(template.Node):
         if self._is_personal:
             return self.nodelist.render(context)
         rendering = Rendering(self.nodelist, context)
-        token = _read_since.set(_began() if self._arguments.follows else None)
         try:
-            text = self._declared.function(self._fragment(context, rendering))
+            with reads_since(_began() if self._arguments.follows else None):
+                text = self._declared.function(self._fragment(context, rendering))
         except RenderedElsewhere:
             text = rendering.text()
         except Personal:
@@ -240,7 +227,6 @@ class CachedNode(template.Node):
             text = rendering.text()
         finally:
             rendering.end()
-            _read_since.reset(token)
         return mark_safe(text)  # noqa: S308 - what a template has rendered
 
     def _keep_out(self) -> None:
