@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from django.db import connection
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
 from django.test import TestCase
 
 from django_ext import cache
@@ -105,6 +106,8 @@ def test_coroutine_functions_are_watched():
         with cache.enable():
             await async_undeclared()
 
+    # A connection that the other thread has had before the block is not listened to.
+    asyncio.run(sync_to_async(connections.close_all)())
     message = "AsyncUndeclared reads library_book"
     with pytest.raises(AssertionError, match=message), assert_dependencies():
         asyncio.run(main())

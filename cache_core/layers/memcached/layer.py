@@ -29,6 +29,9 @@ class MemcachedLayer:
         options: How to reach memcached.
         namespace: What every key of ours begins with.
 
+    Attributes:
+        read_timeout, write_timeout: Seconds that a ``Fetch`` and any other operation may take.
+
     Raises:
         MissingExtra: The package ``pymemcache`` is not installed.
     """
@@ -36,6 +39,8 @@ class MemcachedLayer:
     def __init__(self, options: MemcachedOptions, *, namespace: str) -> None:
         if find_spec("pymemcache") is None:
             raise MissingExtra("The memcached layer", package="pymemcache", extra="memcached")
+        self.read_timeout = options.read_timeout
+        self.write_timeout = options.write_timeout
         self._options = options
         self._namespace = namespace
         self._processes: dict[int, _Process] = {}
@@ -88,7 +93,7 @@ class MemcachedLayer:
 
     def _timeout(self, operation: RemoteOperation) -> float:
         reads = isinstance(operation, Fetch)
-        return self._options.read_timeout if reads else self._options.write_timeout
+        return self.read_timeout if reads else self.write_timeout
 
     def _process(self) -> _Process:
         process = self._processes.get(os.getpid())

@@ -243,3 +243,9 @@ def test_a_lock_on_a_thing_that_nobody_finished_is_finished_by_the_next(
     assert perform(layer, Fetch((USER,))).versions == (None,)
     (created,) = perform(layer, Create((USER,), LIFE))
     assert perform(layer, Fetch((USER,))).versions == (created,)
+
+
+def test_it_says_how_long_its_operations_may_take(make_layer, memcached_server):
+    """Its guard goes by that, and not by what it allows a layer that says nothing."""
+    layer = make_layer(memcached_server, read_timeout=5, write_timeout=6)
+    assert (layer.read_timeout, layer.write_timeout) == (5, 6)
