@@ -27,8 +27,7 @@ demo-flask: $(SETUP)  ## the same with Flask
 	@$(RUN) example_projects/flask_catalog/demo.py $(ARGS)
 
 test: $(SETUP)  ## all tests with branch coverage (ARGS="tests/keys -x": those, by pytest)
-	@tests/tools/redis.sh
-	@tests/tools/memcached.sh
+	@tests/tools/servers.sh redis memcached postgres
 	@$(RUN) $(if $(strip $(ARGS)),-m pytest $(ARGS),tests/tools/run_all.py)
 
 lint: $(SETUP)  ## ruff, formatting, import contracts
@@ -49,20 +48,20 @@ bench-faults: $(BENCH_SETUP)  ## what each package makes of a Redis that fails (
 # The peers live in an environment of their own: what they pin must not decide what is tested.
 $(BENCH_SETUP): $(SETUP) tests/benchmarks/requirements.txt
 	@echo "Installing the packages to compare with into $(BENCH) ..."
-	@tests/tools/redis.sh
+	@tests/tools/servers.sh redis
 	@test -x $(BENCH)/bin/python || $(RUN) -m venv --without-pip $(BENCH)
 	@$(RUN) -m pip --python $(BENCH)/bin/python install -qq --editable '.[all]' -r tests/benchmarks/requirements.txt
 	@touch $@
 
 stress: $(SETUP)  ## three minutes of faults, each read looked at (ARGS="--seconds 600 --mode strict --seed 1")
-	@tests/tools/redis.sh
+	@tests/tools/servers.sh redis
 	@$(RUN) -m tests.stress $(ARGS)
 
 prove: $(SETUP)  ## run the protocol through every order of small scenarios, with each rule off in turn (ARGS=--quick)
 	@$(RUN) -m cache_core.testing.simulation $(ARGS)
 
 docs-check: $(SETUP)  ## run the code in README.md and docs/, check links and that nothing is left out
-	@tests/tools/redis.sh
+	@tests/tools/servers.sh redis
 	$(RUN) -m pytest tests/test_docs.py tests/test_docs_complete.py $(ARGS)
 
 clean:  ## remove environments, caches and everything else that can be made again

@@ -37,9 +37,7 @@ def require_postgres() -> None:
         missing.append("psycopg")
     if not missing:
         return
-    text = (
-        f"Not installed: {', '.join(missing)}. Install the packages postgresql and psycopg[binary]."
-    )
+    text = f"Not installed: {', '.join(missing)}. Run tests/tools/servers.sh postgres; make setup installs psycopg."
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(text, pytrace=False)
     pytest.skip(text)

@@ -28,8 +28,8 @@ DEADLINE = 15.0
 
 BINARIES = {"redis": ("redis-server", "valkey-server"), "memcached": ("memcached",)}
 ADVICE = {
-    "redis": "run tests/tools/redis.sh, or install the package redis-server",
-    "memcached": "run tests/tools/memcached.sh, or install the package memcached",
+    "redis": "run tests/tools/servers.sh redis, or install the package redis-server",
+    "memcached": "run tests/tools/servers.sh memcached, or install the package memcached",
 }
 
 

@@ -105,7 +105,7 @@ def test_an_absent_server_skips_here_and_fails_in_ci(monkeypatch, ci, outcome):
     """Without the program a test is skipped on a laptop and failed where CI=true."""
     monkeypatch.setattr(servers, "find_server", lambda name: None)
     monkeypatch.setenv("CI", ci)
-    with pytest.raises(outcome, match=r"tests/tools/redis\.sh"):
+    with pytest.raises(outcome, match=r"tests/tools/servers\.sh redis"):
         require_server("redis")
 
 

@@ -38,7 +38,7 @@ from tests.django.library.models import (
     Tag,
     Volume,
 )
-from tests.django.postgres import as_default
+from tests.django.postgres import as_default, settings_of
 
 WRITES = {}
 ONLY_POSTGRES = set()
@@ -66,7 +66,7 @@ def database(request):
         yield request.param
         return
     server = request.getfixturevalue("postgres")
-    with as_default(server.settings):
+    with as_default(settings_of(server)):
         yield request.param
         with connection.cursor() as cursor:
             deletes = "; ".join(f"DELETE FROM {table}" for table in tables())

@@ -15,7 +15,7 @@ from django.test import override_settings
 from django_ext import cache
 from tests.django.library.caching import get_author
 from tests.django.library.models import Author
-from tests.django.postgres import as_default
+from tests.django.postgres import as_default, settings_of
 
 STRICT = {"USE_CASES": {"GetAuthor": {"consistency": "strict"}}}
 SNAPSHOTS = ["REPEATABLE READ", "SERIALIZABLE"]
@@ -29,7 +29,7 @@ class Undo(Exception):
 def on_postgres(request, clean):
     """Every test of this file."""
     server = request.getfixturevalue("postgres")
-    with as_default(server.settings):
+    with as_default(settings_of(server)):
         yield
         Author.objects.all()._raw_delete("default")
 
