@@ -98,7 +98,7 @@ class CachedView:
 
         kinds = Parameter.POSITIONAL_OR_KEYWORD
         ours = [Parameter(name, kinds) for name in _OURS]
-        load.__signature__ = Signature([*ours, *self._parameters])  # type: ignore[attr-defined]
+        load.__signature__ = Signature([*ours, *self._parameters])  # type: ignore[attr-defined]  # read by inspect
         load.__module__, load.__doc__ = self.view.__module__, self.view.__doc__
         load.__qualname__ = getattr(self.view, "__qualname__", "")
         given = dict(options)

@@ -186,7 +186,10 @@ def settle(connection: Connection, ledger: Ledger) -> None:
     if flush is None or not flush.has_written:
         return
     note(connection, flush.bucket)
-    is_told = lambda rule: rule.mapper.base_mapper in flush.mappers  # noqa: E731
+
+    def is_told(rule: Rule) -> bool:
+        return rule.mapper.base_mapper in flush.mappers
+
     for writes in flush.statements.values():
         # What the database changes along, and other models of the same tables.
         note(connection, _told_by(writes, connection, ledger, is_told))

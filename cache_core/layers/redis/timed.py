@@ -95,7 +95,7 @@ def timed(kind: Any) -> Any:
     time by which they have to be ready.
     """
 
-    class Timed(kind):  # type: ignore[misc]
+    class Timed(kind):  # type: ignore[misc]  # whichever redis-py or valkey-py has
         until: float
 
         def _connect(self) -> TimedSocket:

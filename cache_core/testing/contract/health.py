@@ -117,7 +117,7 @@ class HealthContract(Contract):
                 store(write)
         assert store(Fetch((USER,))).versions == fetched.versions
         store.faults.accept_writes()
-        assert store.layer.perform(Fetch((), pulse=True)).pulse.refusal is None  # type: ignore[union-attr]
+        assert store.layer.perform(Fetch((), pulse=True)).pulse.refusal is None  # type: ignore[union-attr]  # asked for
 
     def test_a_refused_bump_is_an_error(self, store: Subject) -> None:
         """Whatever stands afterwards, who invalidates is told that it did not work."""
