@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cache_core.errors import DeclarationError
 
 if TYPE_CHECKING:
+    from cache_core.cache import Cache
     from cache_core.cached import CachedFunction
     from cache_core.counters import Tally
+    from cache_core.testing.capturing import Caches
 
 _LAYERS = ("request", "local", "remote")
 
@@ -26,9 +28,14 @@ class _Figures:
     hits: tuple[int, ...]
 
     @classmethod
-    def of(cls, own: CachedFunction, tally: Tally) -> _Figures:
-        hits = (tally.request_hits, tally.local_hits, tally.remote_hits)
-        return cls(tally.loads, tally.joined, own.calls_while_off, hits)
+    def of(cls, own: CachedFunction, tallies: Iterable[Tally]) -> _Figures:
+        tallies = {id(tally): tally for tally in tallies}.values()
+        return cls(
+            sum([tally.loads for tally in tallies]),
+            sum([tally.joined for tally in tallies]),
+            own.calls_while_off,
+            tuple([sum([getattr(each, f"{name}_hits") for each in tallies]) for name in _LAYERS]),
+        )
 
     def __sub__(self, before: _Figures) -> _Figures:
         return _Figures(
@@ -49,8 +56,7 @@ class _Figures:
         return text
 
 
-@contextmanager
-def assert_loads(function: Callable[..., Any], number: int) -> Iterator[None]:
+def assert_loads(function: Callable[..., Any], number: int) -> AbstractContextManager[None]:
     """The loader of a cached function runs *number* times in the block, in any thread or task.
 
     Args:
@@ -62,10 +68,17 @@ def assert_loads(function: Callable[..., Any], number: int) -> Iterator[None]:
         DeclarationError: *function* is not a cached function.
     """
     own = cached_function(function)
-    tally = own.cache.runtime.tally(own.use_case.name)
-    before = _Figures.of(own, tally)
+    return loads_of(own, number, lambda: (own.cache,))
+
+
+@contextmanager
+def loads_of(own: CachedFunction, number: int, caches: Caches) -> Iterator[None]:
+    """As ``assert_loads``, for the loads of several caches together."""
+    tallies = _tallies(own, caches())
+    before = _Figures.of(own, tallies)
     yield
-    found = _Figures.of(own, tally) - before
+    # There may be more by now, and none of the first may be left out.
+    found = _Figures.of(own, tallies + _tallies(own, caches())) - before
     if found.loads != number:
         raise AssertionError(
             f"{own.use_case.name} was to be loaded {number} times, and there were {found}"
@@ -94,10 +107,10 @@ def assert_hits(
             f"some of the layers {', '.join(_LAYERS)}"
         )
     own = cached_function(function)
-    tally = own.cache.runtime.tally(own.use_case.name)
-    before = _Figures.of(own, tally)
+    tallies = _tallies(own, (own.cache,))
+    before = _Figures.of(own, tallies)
     yield
-    found = _Figures.of(own, tally) - before
+    found = _Figures.of(own, tallies) - before
     hits = dict(zip(_LAYERS, found.hits))
     wrong = [
         f"{expected} {layer}" for layer, expected in by_layer.items() if hits[layer] != expected
@@ -108,6 +121,10 @@ def assert_hits(
         raise AssertionError(
             f"{own.use_case.name} was to have {', '.join(wrong)} hits, and there were {found}"
         )
+
+
+def _tallies(own: CachedFunction, caches: Iterable[Cache]) -> list[Tally]:
+    return [cache.runtime.tally(own.use_case.name) for cache in caches]
 
 
 def cached_function(function: Callable[..., Any]) -> CachedFunction:

@@ -21,6 +21,7 @@ from cache_core.testing.places import caller
 if TYPE_CHECKING:
     from cache_core.cache import Cache
     from cache_core.protocol.runtime import Runtime
+    from cache_core.settings import Settings
 
 
 def caching_off() -> TestBlock:
@@ -72,9 +73,15 @@ def fresh_namespace(cache: Cache, **settings: Any) -> Iterator[None]:
         cache.configure_from(before)
 
 
-def begin_afresh(cache: Cache, **changes: Any) -> None:
-    """Configures *cache* as it is, with *changes* and in a namespace that nobody has used."""
-    before = cache.runtime.settings
+def begin_afresh(cache: Cache, before: Settings | None = None, /, **changes: Any) -> None:
+    """Configures *cache* with *changes* and in a namespace that nobody has used.
+
+    Args:
+        cache: The cache.
+        before: What is changed; None for the settings that it works with.
+        changes: Fields of ``cache_core.Settings``.
+    """
+    before = before or cache.runtime.settings
     namespace = f"{before.namespace[:40]}.{token_hex(8)}"
     cache.configure_from(replace(before, namespace=namespace, **changes))
     if before.remote is not None:

@@ -67,11 +67,16 @@ def override_ramp(
     Raises:
         TypeError: No ramp was given, or one for both layers and for a single one.
     """
+    return override_policy(target, ramp_policy(ramp, local=local, remote=remote), use_case=use_case)
+
+
+def ramp_policy(ramp: float | None, *, local: float | None, remote: float | None) -> Policy:
+    """The policy of ``override_ramp``, which tells of the arguments and the errors."""
     if (ramp is None) == (local is None and remote is None):
         raise TypeError("override_ramp() takes one ramp for both layers, or local= and remote=")
     if ramp is not None:
         local = remote = ramp
-    return override_policy(target, Policy(ramp_local=local, ramp_remote=remote), use_case=use_case)
+    return Policy(ramp_local=local, ramp_remote=remote)
 
 
 @contextmanager

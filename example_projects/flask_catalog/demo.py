@@ -25,6 +25,7 @@ from catalog.models import db  # noqa: E402
 from werkzeug.serving import make_server  # noqa: E402
 
 PARIS, FRANCE, JAPAN = "/city/2988507", "/country/FR", "/country/JP"
+TOKYO = 1850147
 REPORT = "CountryReport"
 
 
@@ -33,15 +34,20 @@ class Browser:
 
     def __init__(self, port):
         self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        self._cookie = None
 
     def send(self, method, path, form=None):
         """Returns the status, the body and the milliseconds that it took."""
         body = urlencode(form) if form else None
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        if self._cookie:
+            headers["Cookie"] = self._cookie
         started = perf_counter()
         self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
         text = response.read().decode()
+        cookie = response.getheader("Set-Cookie")
+        self._cookie = cookie.partition(";")[0] if cookie else self._cookie
         return response.status, text, (perf_counter() - started) * 1000
 
     def close(self):
@@ -87,7 +93,21 @@ def tell(browser):
     story = Story(browser)
     population = people_on(browser, PARIS)
     print("Hits and loads are those of the use case CountryReport.")
+    people = tell_of_objects(story, population)
+    tell_of_statements(story, population, people)
+    tell_of_ramps(story, people + 500)
 
+    story.chapter("7. Paris gets its people back.")
+    story.step("POST", PARIS, {"population": population}, expect=303, hits=0, loads=0)
+    story.step("GET", FRANCE, hits=0, loads=1, shows=f"{people:,}")
+    return story.failures
+
+
+def tell_of_objects(story, population):
+    """Pages that are cached, a change that is committed, and one that is rolled back.
+
+    Returns the people of France before; Paris has 1000 more at the end.
+    """
     story.chapter("1. A country page is slow once.")
     cold = story.step("GET", FRANCE, hits=0, loads=1)
     warm = min(story.step("GET", FRANCE, hits=1, loads=0) for _ in range(2))
@@ -96,7 +116,7 @@ def tell(browser):
     print(f"    The warm page was {cold / warm:.0f} times as fast.")
 
     story.chapter("2. A form changes Paris: db.session.commit(), and nothing else in the view.")
-    people = people_on(browser, FRANCE)
+    people = people_on(story.browser, FRANCE)
     story.step("POST", PARIS, {"population": population + 1_000}, expect=303, hits=0, loads=0)
     grown = f"{people + 1_000:,}"
     story.step("GET", FRANCE, hits=0, loads=1, shows=grown)
@@ -110,20 +130,45 @@ def tell(browser):
     story.step("POST", PARIS, form, expect=303, hits=0, loads=0)
     story.step("GET", FRANCE, hits=1, loads=0, shows=grown)
     print("    The cache was left alone, and nobody saw what never was.")
+    return people
 
-    story.chapter("4. Caching of country pages is ramped down to 0 % and up again.")
-    story.step("POST", "/cache/ramp", {"use_case": REPORT, "ramp": 0}, expect=303)
-    story.step("GET", FRANCE, hits=0, loads=1, shows=grown)
-    story.step("GET", FRANCE, hits=0, loads=1, shows=grown)
-    story.step("POST", "/cache/ramp", {"use_case": REPORT, "ramp": 100}, expect=303)
-    story.step("GET", FRANCE, hits=0, loads=1, shows=grown)
-    story.step("GET", FRANCE, hits=1, loads=0, shows=grown)
-    print("    It takes effect on the next request; what was cached before does not come back.")
 
-    story.chapter("5. Paris gets its people back.")
-    story.step("POST", PARIS, {"population": population}, expect=303, hits=0, loads=0)
+def tell_of_statements(story, population, people):
+    """Savepoints and bulk updates; Paris has 500 people more at the end."""
+    story.chapter("4. Two lines of corrections, a savepoint for each: Tokyo's is rolled back.")
+    form = {"lines": f"{PARIS.rpartition('/')[2]} = {population + 500}\n{TOKYO} = -1"}
+    story.step("POST", "/corrections", form, expect=303, hits=0, loads=0)
+    people += 500
     story.step("GET", FRANCE, hits=0, loads=1, shows=f"{people:,}")
-    return story.failures
+    story.step("GET", JAPAN, hits=1, loads=0)
+    print("    The transaction was committed, and Japan stayed.")
+
+    story.chapter("5. One UPDATE for all cities of France, by the ORM; another one back, by Core.")
+    for more, by in ((10, "orm"), (-10, "core")):
+        form = {"more": more, "by": by}
+        story.step("POST", f"{FRANCE}/cities", form, expect=303, hits=0, loads=0)
+        shows = f"{people:,}" if more < 0 else None
+        story.step("GET", FRANCE, hits=0, loads=1, shows=shows)
+        story.step("GET", JAPAN, hits=1, loads=0)
+    print("    No object was loaded; its WHERE says which country it was.")
+
+
+def tell_of_ramps(story, people):
+    """Who may turn them, and what that does."""
+    story.chapter("6. Ada logs in, and ramps country pages down to 0 % and up again.")
+    down, up = ({"use_case": REPORT, "ramp": ramp} for ramp in (0, 100))
+    story.step("POST", "/cache/ramp", down, expect=302)
+    story.step("POST", "/login", {"name": "bob", "password": "bob"}, expect=303)
+    story.step("POST", "/cache/ramp", down, expect=403)
+    print("    Nobody and Bob were refused.")
+    story.step("POST", "/login", {"name": "ada", "password": "ada"}, expect=303)
+    story.step("POST", "/cache/ramp", down, expect=303)
+    story.step("GET", FRANCE, hits=0, loads=1, shows=f"{people:,}")
+    story.step("GET", FRANCE, hits=0, loads=1, shows=f"{people:,}")
+    story.step("POST", "/cache/ramp", up, expect=303)
+    story.step("GET", FRANCE, hits=0, loads=1, shows=f"{people:,}")
+    story.step("GET", FRANCE, hits=1, loads=0, shows=f"{people:,}")
+    print("    It takes effect on the next request; what was cached before does not come back.")
 
 
 def people_on(browser, path):

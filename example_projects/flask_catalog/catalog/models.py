@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -42,6 +43,22 @@ class CityName(db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     city_id: Mapped[int] = mapped_column(ForeignKey("city.id"), index=True)
     name: Mapped[str]
+
+
+class Correction(db.Model):
+    """What somebody has sent to correct cities, whatever became of its lines."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+
+
+class User(UserMixin, db.Model):
+    """Somebody who may log in; of no cached value, and therefore not tracked."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str]
+    is_staff: Mapped[bool] = mapped_column(default=False)
 
 
 # A city that changes is also a change of its country and of its continent. A city that moves from

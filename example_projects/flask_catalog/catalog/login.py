@@ -1,0 +1,62 @@
+"""Who may do what: everybody reads, whoever is logged in as staff turns the cache."""
+
+from __future__ import annotations
+
+from functools import wraps
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask_login import LoginManager, current_user, login_required, login_user, logout_user
+from sqlalchemy import select
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from catalog.models import User, db
+
+logins = Blueprint("logins", __name__)
+manager = LoginManager()
+manager.login_view = "logins.login"
+
+
+@manager.user_loader
+def load_user(user_id):
+    return db.session.get(User, int(user_id))
+
+
+def add_user(name, password, *, is_staff=False):
+    password_hash = generate_password_hash(password)
+    db.session.add(User(name=name, password_hash=password_hash, is_staff=is_staff))
+
+
+def is_staff():
+    """Whether the running request is one of the staff's; also what a control page wants to know."""
+    return current_user.is_authenticated and current_user.is_staff
+
+
+def staff_required(view):
+    """Asks who is there, and refuses whoever is not of the staff."""
+
+    @wraps(view)
+    @login_required
+    def guarded(*args, **kwargs):
+        return view(*args, **kwargs) if is_staff() else abort(403)
+
+    return guarded
+
+
+@logins.get("/login")
+def login():
+    return render_template("login.html")
+
+
+@logins.post("/login")
+def begin():
+    user = db.session.scalar(select(User).filter_by(name=request.form["name"]))
+    if user is None or not check_password_hash(user.password_hash, request.form["password"]):
+        return render_template("login.html", is_wrong=True), 401
+    login_user(user)
+    return redirect(url_for("pages.figures"), 303)
+
+
+@logins.post("/logout")
+def end():
+    logout_user()
+    return redirect(url_for("pages.world"), 303)
