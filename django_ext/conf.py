@@ -20,7 +20,7 @@ SETTING = "CACHE_CORE"
 WATCHED = frozenset({SETTING, "CACHES", "SECRET_KEY", "SECRET_KEY_FALLBACKS"})
 """The settings that a change of makes another cache."""
 
-OWN = frozenset({"track", "outbox"})
+OWN = frozenset({"track", "outbox", "triggers"})
 """The keys of the dict that are Django's alone; the rest are the fields of ``Settings``."""
 
 _SALT = "cache_core: signatures of entries"
@@ -39,6 +39,7 @@ def read_settings() -> Settings:
     problems = Problems()
     if isinstance(given, Mapping):
         _read_outbox(given, problems)
+        _check_triggers(given, problems)
         given = {name: value for name, value in given.items() if str(name).lower() not in OWN}
         given = resolved(given, SETTING, problems)
         if not any(str(name).lower() == "secrets" for name in given):
@@ -61,6 +62,11 @@ def read_outbox() -> tuple[str, ...]:
     return _read_outbox({"outbox": _own("outbox", False)}, Problems())
 
 
+def read_triggers() -> bool:
+    """Whether ``CACHE_CORE["TRIGGERS"]`` asks for triggers in the databases with an outbox."""
+    return _own("triggers", False) is True
+
+
 def _read_outbox(given: Mapping[Any, object], problems: Problems) -> tuple[str, ...]:
     wanted = _named(given, "outbox")
     if wanted in (None, False):
@@ -73,6 +79,15 @@ def _read_outbox(given: Mapping[Any, object], problems: Problems) -> tuple[str, 
     expected = "True, False or a list of aliases of DATABASES"
     problems.add(f"{SETTING}['OUTBOX']", repr(wanted), expected, "True means the default database.")
     return ()
+
+
+def _check_triggers(given: Mapping[Any, object], problems: Problems) -> None:
+    wanted = _named(given, "triggers")
+    if wanted not in (None, False, True):
+        problems.add(f"{SETTING}['TRIGGERS']", repr(wanted), "True or False", "")
+    elif wanted and not _named(given, "outbox"):
+        hint = "Set OUTBOX as well: the triggers write to it."
+        problems.add(f"{SETTING}['TRIGGERS']", "True", "False without an OUTBOX", hint)
 
 
 def _own(name: str, otherwise: object) -> object:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.core import checks
+from django.db import DatabaseError
 
 from cache_core.cache import Cache
 from cache_core.doctor import Finding, Severity, worst_first
 from cache_core.doctor import examine as examine_core
+from cache_core.errors import NotConfigured
 from django_ext.default import DjangoCache
+from django_ext.triggers import examine_triggers
 
 _OURS = "cache_core."
 
@@ -22,7 +25,7 @@ def examine(cache: Cache) -> list[Finding]:
     Args:
         cache: The project's cache.
     """
-    return worst_first([*examine_core(cache), *_system_checks(), *_failures(cache)])
+    return worst_first([*examine_core(cache), *_system_checks(), *_failures(cache), *_triggers()])
 
 
 def _system_checks() -> Iterator[Finding]:
@@ -31,6 +34,13 @@ def _system_checks() -> Iterator[Finding]:
             is_error = message.level >= checks.ERROR
             severity = Severity.ERROR if is_error else Severity.WARNING
             yield Finding(str(message.id), severity, str(message.msg), str(message.hint or ""))
+
+
+def _triggers() -> Iterator[Finding]:
+    try:
+        yield from examine_triggers()
+    except (DatabaseError, NotConfigured) as error:
+        yield Finding("triggers.unknown", Severity.WARNING, f"The triggers are unknown: {error}")
 
 
 _SAID = {"cache_core.E001", "cache_core.E004", "cache_core.W002"}

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from cache_core.cache import Cache
 from cache_core.errors import DeclarationError
+from cache_core.postgres import Triggers
 from cache_core.protocol.drivers import arun, run
 from cache_core.protocol.outbox import OutboxStorage, Relay
 from cache_core.sqlalchemy.isolation import snapshot_of
@@ -21,6 +22,7 @@ from cache_core.sqlalchemy.listening import listen
 from cache_core.sqlalchemy.owners import told
 from cache_core.sqlalchemy.rows import AsyncStorage, Rows, Storage, outbox_table
 from cache_core.sqlalchemy.trackers import tracker_of
+from cache_core.sqlalchemy.triggers import triggers_for
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -104,6 +106,23 @@ class Outbox:
             relay = self._relay(engine.dialect, AsyncStorage, engine, runtime)
             rows += await arun(runtime, relay.deliver(runtime))
         return rows
+
+    def triggers(self, connection: Connection) -> Triggers:
+        """Triggers that tell of the writes of other programs; ``install()`` brings them up to date.
+
+        Args:
+            connection: To a PostgreSQL with the table and those of the tracked models.
+
+        Raises:
+            DeclarationError: Several apps share the cache, and none of them runs.
+            NotConfigured: It is another database.
+        """
+        runtimes = self._runtimes()
+        if len(runtimes) != 1:
+            raise DeclarationError("Call triggers() in one app: each has a namespace of its own.")
+        rules = tracker_of(self._cache).rules
+        namespace = runtimes[0].settings.namespace
+        return triggers_for(rules, self.table, namespace, connection)
 
     def add(self, connection: Connection, cache: Cache, things: Sequence[str]) -> object:
         """For the listeners: adds a row to the transaction of *connection*; returns its id."""

@@ -9,7 +9,7 @@ from django.urls import get_resolver
 
 from cache_core.console import REFUSED, add_arguments, execute
 from cache_core.errors import CacheCoreError
-from django_ext import relaying
+from django_ext import relaying, triggering
 from django_ext.default import cache
 from django_ext.doctor import examine
 
@@ -22,25 +22,30 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Adds the verbs."""
-        relaying.add_arguments(add_arguments(parser))
+        verbs = add_arguments(parser)
+        relaying.add_arguments(verbs)
+        triggering.add_arguments(verbs)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Carries out one verb; exits with 1 where something is wrong, with 2 where it cannot."""
         if options["verb"] == relaying.VERB:
-            self._relay(once=options["once"])
+            self._relay(once=options["once"], listen=options["listen"])
             return
-        self._import_views()
         try:
-            result = execute(cache, options, examine=examine)
+            if options["verb"] == triggering.VERB:
+                result = triggering.execute(options)
+            else:
+                self._import_views()
+                result = execute(cache, options, examine=examine)
         except CacheCoreError as error:
             raise CommandError(str(error), returncode=REFUSED) from error
         self.stdout.write(result.shown(as_json=options["json"]))
         if result.code:
             raise SystemExit(result.code)
 
-    def _relay(self, *, once: bool) -> None:
+    def _relay(self, *, once: bool, listen: str | None) -> None:
         try:
-            relaying.relay(cache, self.stdout.write, once=once)
+            relaying.relay(cache, self.stdout.write, once=once, listen=listen)
         except CacheCoreError as error:
             raise CommandError(str(error), returncode=REFUSED) from error
 
