@@ -13,6 +13,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from io import BytesIO
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +44,10 @@ _UNCHANGEABLE = frozenset(
 
 _REUSABLE = _UNCHANGEABLE | {dict, frozenset, list, set, tuple}
 
+# What classes of Django (models, querysets) and SQLAlchemy (mapped classes) are known by.
+_OF_AN_ORM = ("refresh_from_db", "_fetch_all", "_sa_class_manager")
+_LOOKED_INTO = 4
+
 # Django's cache of related objects, filled by merely reading them.
 _FILLED_BY_READING = frozenset({"fields_cache"})
 
@@ -51,14 +56,53 @@ def check_reusable(value: object) -> None:
     """Refuses what its first reader uses up, as the next one would find nothing.
 
     Raises:
-        Unstorable: *value* is an iterator (a generator, an open file), or is to be awaited.
+        Unstorable: *value* is an iterator (a generator, an open file), is to be awaited, or is a
+            query that is to be asked later.
     """
     kind = type(value)
-    if kind not in _REUSABLE and any(hasattr(kind, name) for name in _USED_UP):
+    if kind in _REUSABLE:
+        return
+    if hasattr(kind, "_fetch_all"):
+        _evaluate(value)
+    if hasattr(kind, "with_session"):
+        raise Unstorable(
+            f"a {kind.__qualname__} asks the database when it is read; return query.all()"
+        )
+    if any(hasattr(kind, name) for name in _USED_UP):
         raise Unstorable(
             f"a {kind.__qualname__} is used up by the first caller; return a list from the loader, "
             "or make it an 'async def' function where it returns something to await"
         )
+
+
+def _evaluate(queryset: Any) -> None:
+    """Has a QuerySet of Django read its rows now.
+
+    Kept unread, it would be read by one of its callers for all of them, in a transaction of his.
+    """
+    try:
+        len(queryset)
+    except Exception as error:
+        raise Unstorable(
+            f"the {type(queryset).__qualname__} could not be read ({error}); return a list from "
+            "the loader"
+        ) from error
+
+
+def is_live(value: object) -> bool:
+    """Whether *value* is an object of an ORM, or a collection whose first ones are.
+
+    Such objects read more from the database when their attributes are looked at, in the transaction of
+    whoever looks, and are what application code changes and saves.
+    """
+    kind = type(value)
+    if kind in _UNCHANGEABLE:
+        return False
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple, set, frozenset)):
+        return any(hasattr(kind, name) for name in _OF_AN_ORM)
+    return any(is_live(each) for each in islice(value, _LOOKED_INTO))
 
 
 def keep_copy(value: Any) -> Any:

@@ -90,8 +90,6 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
         )
     if call.found.skipped:
         call.extras = None  # what is made from the value is not kept either
-    if plan.copied:
-        weight = None  # what is kept is something else
     entry = keep_here(call, loaded.value, lifetime, now=loaded.ended, weight=weight)
     if entry is not None:
         call.remember(entry)
@@ -161,7 +159,8 @@ def keep_here(
         entry.fresh_until = min(entry.ends, now + plan.local.ttl)
         entry.expires = entry.fresh_until + min(lifetime.grace, plan.effective.grace)
         entry.sure_until = sure_until(plan, entry)
-        entry.weight = weigh(mine) if weight is None else weight
+        # A copy weighs something else.
+        entry.weight = weigh(mine) if weight is None or mine is not value else weight
         call.runtime.local.put(call.key, entry, group=plan.group)
     return entry
 

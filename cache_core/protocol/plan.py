@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from cache_core.events import Hit, Layer, Outcome, Reason
 from cache_core.layers.memory import Entry
-from cache_core.layers.sharing import check_reusable, copied, fingerprint, is_copy, keep_copy
+from cache_core.layers.sharing import (
+    check_reusable,
+    copied,
+    fingerprint,
+    is_copy,
+    is_live,
+    keep_copy,
+)
 from cache_core.policy.ramp import LayerSwitch
 from cache_core.protocol.failed import Failed
 
@@ -117,6 +124,7 @@ class Plan:
     """
 
     __slots__ = (
+        "_may_learn",
         "copied",
         "effective",
         "fast",
@@ -163,6 +171,7 @@ class Plan:
         self.refreshes = bool(effective.early_refresh)
         self.serves_old = bool(effective.grace or effective.stale_after_invalidation)
         self.copied = effective.copy == "copied"
+        self._may_learn = effective.sources["copy"] == "built-in"
         self.watched = watched and not self.copied
         self.hits_wanted = hooks.wanted(Hit)
         self.fast = self._certain() and not (
@@ -190,7 +199,17 @@ class Plan:
         if type(value) is Failed:
             return value
         check_reusable(value)
+        if self._may_learn and is_live(value):
+            self.learn_to_copy()
         return keep_copy(value) if self.copied else value
+
+    def learn_to_copy(self) -> None:
+        """From now on each caller gets a copy: this use case returns objects of an ORM.
+
+        Before such an entry is where the hot path could find it, which would serve it as it is kept.
+        """
+        self.fast = self.watched = self._may_learn = False
+        self.copied = True
 
     def hand_out(self, value: Any) -> Any:
         """A kept value as a caller gets it: itself, or a copy where the policy says so.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cache_core.events import Hit, Layer, Missed, Outcome, Reason, SharedValueChanged
+from cache_core.layers.sharing import is_copy
 from cache_core.protocol.fill import entry_of
 from cache_core.protocol.lifetime import sure_until
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 def handed_out(call: Call, entry: Kept) -> Any:
     """A valid entry, remembered for the rest of the scope and known to be valid by the hot path."""
+    if is_copy(entry.value):
+        call.plan.learn_to_copy()
     if entry.plan is not call.plan:
         entry.sure_until = sure_until(call.plan, entry)  # first: who sees the plan goes by it
         entry.plan = call.plan

@@ -12,9 +12,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from cache_core.errors import Unstorable
-from cache_core.layers.sharing import copied, fingerprint, keep_copy
+from cache_core.layers.sharing import check_reusable, copied, fingerprint, is_live, keep_copy
 from cache_core.layers.size import weigh
 
 
@@ -188,3 +189,35 @@ def test_what_cannot_be_pickled_has_no_fingerprint():
     """The watcher then stays silent instead of failing."""
     assert fingerprint(threading.Lock()) is None
     assert fingerprint([lambda: None]) is None
+
+
+class Base(DeclarativeBase):
+    """Of the mapped class below."""
+
+
+class Row(Base):
+    """Mapped by SQLAlchemy."""
+
+    __tablename__ = "rows_of_sharing"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class TestObjectsOfAnOrm:
+    """What is copied unless somebody says otherwise."""
+
+    @pytest.mark.parametrize("wrap", [lambda row: row, lambda row: [row], lambda row: {1: (row,)}])
+    def test_a_mapped_object_is_live(self, wrap):
+        """By itself, and in collections."""
+        assert is_live(wrap(Row(id=1)))
+
+    @pytest.mark.parametrize(
+        "value", [None, 1, "text", [], {}, [{"id": 1}], (1, 2), SimpleNamespace(id=1), Decimal(1)]
+    )
+    def test_plain_data_is_not(self, value):
+        """It is shared, as fast as can be."""
+        assert not is_live(value)
+
+    def test_a_query_is_refused(self):
+        """Whoever reads it would ask the database in a transaction of his own."""
+        with Session() as session, pytest.raises(Unstorable, match=r"query\.all\(\)"):
+            check_reusable(session.query(Row))
