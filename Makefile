@@ -27,7 +27,7 @@ demo-flask: $(SETUP)  ## the same with Flask
 	@$(RUN) example_projects/flask_catalog/demo.py $(ARGS)
 
 test: $(SETUP)  ## all tests with branch coverage (ARGS="tests/keys -x": those, by pytest)
-	@tests/tools/servers.sh redis memcached postgres
+	@tests/tools/servers.sh redis memcached postgres pgbouncer
 	@$(RUN) $(if $(strip $(ARGS)),-m pytest $(ARGS),tests/tools/run_all.py)
 
 lint: $(SETUP)  ## ruff, formatting, import contracts

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cache_core.events import Event, Hook, Layer, Outcome, Reason
     from cache_core.keys.key import Entity, Key
     from cache_core.load_context import LoadContext
+    from cache_core.observe.health import Health, ahealth, health
     from cache_core.policy.collection import dump_policies, load_policies
     from cache_core.policy.policy import Policy
     from cache_core.protocol.write import Delivery
@@ -47,6 +48,7 @@ __all__ = [
     "Delivery",
     "Entity",
     "Event",
+    "Health",
     "Hook",
     "InvalidationFailed",
     "Key",
@@ -64,7 +66,9 @@ __all__ = [
     "SystemClock",
     "UnkeyableValue",
     "UseCaseExists",
+    "ahealth",
     "dump_policies",
+    "health",
     "load_policies",
 ]
 
@@ -89,6 +93,7 @@ _NAMES = {
     "events": ("Event", "Hook", "Layer", "Outcome", "Reason"),
     "keys.key": ("Entity", "Key"),
     "load_context": ("LoadContext",),
+    "observe.health": ("Health", "ahealth", "health"),
     "policy.collection": ("dump_policies", "load_policies"),
     "policy.policy": ("Policy",),
     "protocol.write": ("Delivery",),

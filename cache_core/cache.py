@@ -326,6 +326,12 @@ class Cache(Invalidating):
         if scope is not None:
             scope.real.distrust()
 
+    def note_listeners(self) -> None:
+        """For recorders: somebody begins or ends to listen to what the running code does."""
+        scope = self._current.scope.get()
+        if scope is not None:
+            scope.real.note_listeners()
+
     # -- reading ---------------------------------------------------------------------------------
 
     def prefetch(self, wanted: Iterable[partial[Any] | tuple[str, object]]) -> None:

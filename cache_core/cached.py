@@ -22,14 +22,14 @@ from typing import (
 
 from cache_core.answer import Answer
 from cache_core.errors import DeclarationError, UnkeyableValue
-from cache_core.events import Bypassed, Outcome, Reason
+from cache_core.events import Bypassed, Called, Outcome, Reason
 from cache_core.keys.function import place
 from cache_core.keys.identity import Identities, Identity
 from cache_core.protocol.call import Call
 from cache_core.protocol.drivers import arun, run
 from cache_core.protocol.failed import Errors, given
-from cache_core.protocol.read import read
 from cache_core.protocol.scope import LoadingScope
+from cache_core.protocol.telling import reading
 from cache_core.protocol.write import Delivery
 
 if TYPE_CHECKING:
@@ -114,21 +114,21 @@ class CachedFunction:
     def read(self, scope: AnyScope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any) -> Any:
         """A call that the hot path could not answer."""
         call = self.call(scope, key, args, kwargs)
-        return given(run(call.runtime, read(call)))
+        return given(run(call.runtime, reading(call)))
 
     async def aread(
         self, scope: AnyScope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any
     ) -> Any:
         """As ``read``, for coroutine functions."""
         call = self.call(scope, key, args, kwargs)
-        return given(await arun(call.runtime, read(call)))
+        return given(await arun(call.runtime, reading(call)))
 
     def answer(self, /, *args: Any, **kwargs: Any) -> Answer[Any]:
         """As a call, and tells where the value came from and how old it is."""
         call = self._begun(args, kwargs)
         if call is None:
             return Answer(self.function(*args, **kwargs), Outcome.BYPASS)
-        value = given(run(call.runtime, read(call)))
+        value = given(run(call.runtime, reading(call)))
         return Answer(value, *call.answered)
 
     async def aanswer(self, /, *args: Any, **kwargs: Any) -> Answer[Any]:
@@ -136,7 +136,7 @@ class CachedFunction:
         call = self._begun(args, kwargs)
         if call is None:
             return Answer(await self.function(*args, **kwargs), Outcome.BYPASS)
-        value = given(await arun(call.runtime, read(call)))
+        value = given(await arun(call.runtime, reading(call)))
         return Answer(value, *call.answered)
 
     def _begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
@@ -164,6 +164,9 @@ class CachedFunction:
         if isinstance(error, UnkeyableValue):
             detail = str(error)
         runtime.hooks.send(Bypassed(self.use_case.name, None, Reason.UNKEYABLE, detail))
+        if runtime.hooks.wanted(Called):
+            name = self.use_case.name
+            runtime.hooks.send(Called(name, "", Outcome.BYPASS, reason=Reason.UNKEYABLE))
 
     def call(
         self,

@@ -1,18 +1,19 @@
 """What can happen, why, and who is told.
 
 One enum of outcomes and one of reasons serve the whole library: they are what a counter is kept
-under, what a metric is labelled with and what an event carries. Never a key or an id: those are
-unbounded, and a metrics system charges for each.
+under, what a metric is labelled with and what an event carries. Never label by a key or an id: those
+are unbounded, and a metrics system charges for each.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import Union, get_args
+from typing import NamedTuple, Union, get_args
 
 logger = logging.getLogger("cache_core")
 
@@ -115,6 +116,85 @@ class Hit:
     layer: Layer
 
 
+class Depended(NamedTuple):
+    """A thing that a result depends on, with its version then and now.
+
+    Args:
+        thing: What it is called.
+        stored: Its version when the entry was made; None where there is no entry to tell.
+        current: Its version as the running scope knows it; None where it had no need to.
+    """
+
+    thing: str
+    stored: str | None
+    current: str | None
+
+
+class Unserved(NamedTuple):
+    """Why a layer did not serve a call: it had nothing (``MISS``), or took no part (``BYPASS``)."""
+
+    layer: Layer
+    outcome: Outcome
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A cached function was called, and this is what became of it. Must be asked for, as ``Hit``.
+
+    It names a key and ids: it is for the eyes of a developer, and no label of a metric.
+
+    Args:
+        use_case: Whose.
+        key: The key of the entry in the store; empty where there can be none.
+        outcome: ``HIT``, ``STALE``, ``MISS`` (loaded, here or by another caller) or ``BYPASS``.
+        layer: The layer that had the value; None where it was loaded.
+        reason: Why an old value was served, or why the cache took no part.
+        unserved: Why the layers that were asked, or left out, did not serve it.
+        not_stored: Why the loaded value was not kept; None where it was, or none was loaded.
+        age: Seconds since the value was loaded; 0 for a load.
+        seconds: What the call took.
+        load_seconds: What the loader took, in this call or when the entry was made; None where
+            that is not known, as when another caller loaded.
+        size: Bytes of the entry from or to the store; None where none went.
+        depends_on: What the result depends on.
+        error: The class of the error that the caller got, without its text; None for none.
+    """
+
+    use_case: str
+    key: str
+    outcome: Outcome
+    layer: Layer | None = None
+    reason: Reason | None = None
+    unserved: tuple[Unserved, ...] = ()
+    not_stored: Reason | None = None
+    age: float = 0.0
+    seconds: float = 0.0
+    load_seconds: float | None = None
+    size: int | None = None
+    depends_on: tuple[Depended, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """The store was asked. Must be asked for, as ``Hit``.
+
+    Args:
+        operation: What it was asked for: ``fetch``, ``store``, ``bump`` and so on.
+        things: How many things the operation is about.
+        entries: How many entries.
+        seconds: What it took. Where tasks of asyncio share a round trip, the first of them is told.
+        failed: Whether it failed.
+    """
+
+    operation: str
+    things: int
+    entries: int
+    seconds: float
+    failed: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ServedOld:
     """A call got a value that is out of date, because its loader failed or was slow.
@@ -215,6 +295,8 @@ Event = Union[
     Bypassed,
     Missed,
     Hit,
+    Called,
+    RoundTrip,
     ServedOld,
     Loaded,
     LoadFailed,
@@ -229,14 +311,42 @@ Event = Union[
 EVENTS: tuple[type, ...] = get_args(Event)
 Hook = Callable[[Event], object]
 
+MUST_BE_ASKED_FOR = frozenset({Hit, Called, RoundTrip})
+"""Events so frequent that a hook is told of them only when it names them."""
+
+_listeners: ContextVar[tuple[Hook, ...]] = ContextVar("cache_core_listeners", default=())
+
+
+@contextmanager
+def listening(hook: Hook) -> Iterator[None]:
+    """Has *hook* told of what the running code causes in the block, with any cache.
+
+    And what it starts there, in threads and tasks that take its context along. Such a hook is told
+    of ``Called`` for every call, so that of ``Hit`` it need not be. Others do not notice.
+
+    Args:
+        hook: Called with each event, after the hooks of the cache.
+    """
+    token = _listeners.set((*_listeners.get(), hook))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # ended in another context than it began in
+            _listeners.reset(token)
+
+
+def is_listened_to() -> bool:
+    """Whether a hook listens to what the running code does."""
+    return bool(_listeners.get())
+
 
 class Hooks:
     """Callables that are told of events; none of them can break a cached call.
 
-    A hook that raises is logged and the call goes on. A hook is told of everything except ``Hit``
-    unless it has an attribute ``events``, a collection of the event classes that it wants. ``Hit``
-    must be asked for there: it is by far the most frequent event, and a local hit costs less than
-    telling anybody of it. Counters know of every hit in any case.
+    A hook that raises is logged and the call goes on. A hook is told of everything except ``Hit``,
+    ``Called`` and ``RoundTrip`` unless it has an attribute ``events``, a collection of the event
+    classes that it wants. Those must be asked for there: they are by far the most frequent events,
+    and a local hit costs less than telling anybody of it. Counters know of every hit in any case.
 
     Args:
         hooks: Called with each event, in this order, in the thread or task where it happened.
@@ -246,13 +356,17 @@ class Hooks:
         hooks = tuple(hooks)
         self._by_kind = {kind: tuple(h for h in hooks if _wants(h, kind)) for kind in EVENTS}
 
-    def wanted(self, kind: type) -> bool:
-        """Whether any hook asks for events of class *kind*; saves building those nobody wants."""
+    def always_wanted(self, kind: type) -> bool:
+        """Whether a hook of the cache asks for events of class *kind*, whoever causes them."""
         return bool(self._by_kind[kind])
+
+    def wanted(self, kind: type) -> bool:
+        """Whether anybody asks for events of class *kind*; saves building those nobody wants."""
+        return bool(_listeners.get() or self._by_kind[kind])
 
     def send(self, event: Event) -> None:
         """Tells every hook that wants this event; never raises."""
-        for hook in self._by_kind[type(event)]:
+        for hook in (*self._by_kind[type(event)], *_listeners.get()):
             try:
                 hook(event)
             except Exception:
@@ -264,4 +378,4 @@ class Hooks:
 
 def _wants(hook: Hook, kind: type) -> bool:
     wanted = getattr(hook, "events", None)
-    return kind is not Hit if wanted is None else kind in wanted
+    return kind not in MUST_BE_ASKED_FOR if wanted is None else kind in wanted

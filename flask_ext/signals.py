@@ -56,7 +56,7 @@ SIGNALS: dict[type, Signal] = {
     events.PolicyChanged: cache_policy_changed,
     events.SharedValueChanged: cache_shared_value_changed,
 }
-"""The signal of each class of events."""
+"""The signal of each class of events, but for those that show one request to a developer."""
 
 # What receivers do causes events as well; telling them of these would never end.
 _sending: ContextVar[tuple[Signal, ...]] = ContextVar("flask_ext_sending", default=())
@@ -110,16 +110,20 @@ class HitHooks(Hooks):
         self._cache = cache
         self._sender = sender
 
+    def always_wanted(self, kind: type) -> bool:
+        """As ``Hooks.always_wanted``."""
+        return self._hooks.always_wanted(kind) or (kind is Hit and bool(cache_hit.receivers))
+
     def wanted(self, kind: type) -> bool:
         """As ``Hooks.wanted``."""
-        return self._hooks.wanted(kind) or (kind is Hit and bool(cache_hit.receivers))
+        return self._hooks.wanted(kind) or self.always_wanted(kind)
 
     def send(self, event: Event) -> None:
         """As ``Hooks.send``."""
         self._hooks.send(event)
         if type(event) is Hit:
             self._sender(event)
-            if not self.wanted(Hit):  # a receiver died, of which blinker tells nobody
+            if not self.always_wanted(Hit):  # a receiver died, of which blinker tells nobody
                 self._cache.plan_anew()
 
 

@@ -55,7 +55,7 @@ class PostgresServer(Server):
     def __init__(self, *, settings: Sequence[str] = ()) -> None:
         super().__init__()
         self._options = (*OPTIONS, *settings)
-        self._user = next((user for user in USERS if _exists(user)), None) if _is_root() else None
+        self._user = run_as()
 
     def url(self, driver: str = "postgresql+psycopg", database: str = "postgres") -> str:
         """What a client connects to."""
@@ -136,8 +136,9 @@ def _program(name: str) -> str:
     return program
 
 
-def _is_root() -> bool:
-    return os.geteuid() == 0
+def run_as() -> str | None:
+    """Whom a server runs as that refuses root; None to run it as ourselves."""
+    return next((user for user in USERS if _exists(user)), None) if os.geteuid() == 0 else None
 
 
 def _exists(user: str) -> bool:

@@ -7,10 +7,12 @@ circuit breaker. While that is open operations are refused at once, and callers 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cache_core.errors import BreakerOpen, RemoteError
-from cache_core.events import BreakerClosed, BreakerOpened, Layer
+from cache_core.events import BreakerClosed, BreakerOpened, Layer, RoundTrip
 from cache_core.layers.base import FeedingLayer, Fetch, RemoteOperation, RemoteResult
 from cache_core.layers.deadline import within
 
@@ -34,7 +36,7 @@ class Guard:
             none), ``keeps_deadlines`` says that it ends operations by itself that take longer.
         breaker: Is told how every operation ends.
         clock: Where time comes from.
-        hooks: Are told when the breaker opens and closes.
+        hooks: Are told when the breaker opens and closes, and of round trips where they ask for it.
 
     Attributes:
         layer: The layer.
@@ -51,6 +53,19 @@ class Guard:
 
     def perform(self, operation: RemoteOperation) -> RemoteResult:
         """As ``RemoteLayer.perform``; raises ``BreakerOpen`` at once while the breaker is open."""
+        if not self._hooks.wanted(RoundTrip):
+            return self._perform(operation)
+        with self._told(operation):
+            return self._perform(operation)
+
+    async def aperform(self, operation: RemoteOperation) -> RemoteResult:
+        """As ``perform``, on the running event loop."""
+        if not self._hooks.wanted(RoundTrip):
+            return await self._aperform(operation)
+        with self._told(operation):
+            return await self._aperform(operation)
+
+    def _perform(self, operation: RemoteOperation) -> RemoteResult:
         ticket = self._breaker.ticket or self._probe()
         began = 0.0 if self._keeps_deadlines else self._now()
         try:
@@ -64,8 +79,7 @@ class Guard:
             self._tried(ticket)
         return result
 
-    async def aperform(self, operation: RemoteOperation) -> RemoteResult:
-        """As ``perform``, on the running event loop."""
+    async def _aperform(self, operation: RemoteOperation) -> RemoteResult:
         ticket = self._breaker.ticket or self._probe()
         began = 0.0 if self._keeps_deadlines else self._now()
         try:
@@ -99,6 +113,21 @@ class Guard:
         if name == "layer":  # not there yet, as while it is being copied
             raise AttributeError(name)
         return getattr(self.layer, name)
+
+    @contextmanager
+    def _told(self, operation: RemoteOperation) -> Iterator[None]:
+        """Tells the hooks how long *operation* took, unless the breaker refused it."""
+        began: float | None = self._now()
+        failed = True
+        try:
+            yield
+            failed = False
+        except BreakerOpen:
+            began = None
+            raise
+        finally:
+            if began is not None:
+                self._hooks.send(_trip(operation, self._now() - began, failed=failed))
 
     def _probe(self) -> Ticket:
         now = self._now()
@@ -150,6 +179,13 @@ class FeedingGuard(Guard):
     def feed(self, table: Any, clock: Clock) -> Feeding | None:
         """See ``FeedingLayer``."""
         return self.layer.feed(table, clock)
+
+
+def _trip(operation: RemoteOperation, seconds: float, *, failed: bool) -> RoundTrip:
+    things: tuple[str, ...] = getattr(operation, "things", ())
+    entries: tuple[str, ...] = getattr(operation, "entries", ())
+    number = 1 if hasattr(operation, "entry") else len(entries)
+    return RoundTrip(type(operation).__name__.lower(), len(things), number, seconds, failed)
 
 
 def guarded(layer: RemoteLayer, breaker: Breaker, *, clock: Clock, hooks: Hooks) -> Guard:

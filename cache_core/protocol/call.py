@@ -118,17 +118,21 @@ class Call:
         "kwargs",
         "layer",
         "leads",
+        "load_seconds",
         "loading",
         "local_off",
         "locked",
         "looked",
         "memo",
+        "misses",
+        "not_stored",
         "old",
         "outcome",
         "plan",
         "remote_off",
         "runtime",
         "scope",
+        "size",
         "snapshot",
         "stamp",
         "started",
@@ -187,6 +191,11 @@ class Call:
         self.agreed: Kept | None = None
         self.old: Old | None = None
         self.outcome = _LOADED
+        # For those who want to be told what became of it.
+        self.misses: tuple[tuple[Layer, Reason], ...] = ()
+        self.not_stored: Reason | None = None
+        self.load_seconds: float | None = None
+        self.size: int | None = None
 
     def apart(self) -> Call:
         """The same call, for a load beside its caller, who does not wait for it or not to the end.

@@ -241,7 +241,8 @@ class _Timing:
     def _report(self, error: BaseException | None) -> None:
         self.ended = self._runtime.clock.monotonic()
         self.seconds = self.ended - self._started
-        plan, hooks = self._operation.call.plan, self._runtime.hooks
+        call, hooks = self._operation.call, self._runtime.hooks
+        plan, call.load_seconds = call.plan, self.seconds
         plan.tally.load(self.seconds, failed=error is not None)
         if error is not None:
             hooks.send(LoadFailed(plan.use_case, self.seconds, error))

@@ -102,6 +102,7 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
             yield Store(call.storage, data, max(1, ttl_ms), unlock)
             call.locked = False
             plan.tally.bytes_written += len(data)
+            call.size = len(data)
         except Exception as error:  # noqa: BLE001 - as above, also what a layer must not raise
             call.failed("store", error)
     return entry
@@ -197,4 +198,5 @@ def remember_value(call: Call, reason: Reason, value: Any) -> None:
 
 def _not_stored(call: Call, layer: Layer | None, reason: Reason, detail: str = "") -> None:
     call.plan.tally.count(Outcome.ERROR, layer, reason)
+    call.not_stored = reason
     call.runtime.hooks.send(NotStored(call.plan.use_case, layer, reason, detail))

@@ -235,7 +235,7 @@ def lifetime_in(envelope: Envelope, wall: float) -> Lifetime:
 
 def _taken_over(call: Call, envelope: Envelope, value: object, lifetime: Lifetime) -> Kept | Reason:
     """An entry of the remote layer as one of this process, under the stamp that it has (R7)."""
-    size = len(envelope.data)
+    call.size = size = len(envelope.data)
     call.plan.tally.bytes_read += size
     call.extras = envelope.extras
     entry = keep_here(call, value, lifetime, now=call.started, weight=size * OBJECTS_PER_BYTES)

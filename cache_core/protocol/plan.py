@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cache_core.events import Hit, Layer, Outcome, Reason
+from cache_core.events import Called, Hit, Layer, Outcome, Reason
 from cache_core.layers.memory import Entry
 from cache_core.layers.sharing import (
     check_reusable,
@@ -173,9 +173,10 @@ class Plan:
         self.copied = effective.copy == "copied"
         self._may_learn = effective.sources["copy"] == "built-in"
         self.watched = watched and not self.copied
-        self.hits_wanted = hooks.wanted(Hit)
+        self.hits_wanted = hooks.always_wanted(Hit)
+        is_told_of_calls = hooks.always_wanted(Called)
         self.fast = self._certain() and not (
-            polled or self.copied or self.watched or self.hits_wanted
+            polled or self.copied or self.watched or self.hits_wanted or is_told_of_calls
         )
 
     def _certain(self) -> bool:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from math import inf
 from typing import TYPE_CHECKING, Union, cast
 
-from cache_core.events import logger
+from cache_core.events import is_listened_to, logger
 from cache_core.protocol.found import Found
 from cache_core.protocol.versions import PENDING, Versions
 
@@ -32,7 +32,7 @@ class Scope:
     """What one request or task remembers.
 
     The hot path reads the attributes directly. An entry in ``memo`` may be served without a further
-    check while ``expires`` is in the future.
+    check while ``expires`` is in the future; never, while somebody listens to what the scope does.
 
     Args:
         runtime: The configured cache that this scope reads from.
@@ -47,7 +47,7 @@ class Scope:
         versions: The versions that this scope goes by.
         computed: What version functions answered in this scope.
         fetched: Key of an entry in the store -> its bytes, fetched ahead and not asked for yet.
-        expires: Monotonic seconds after which the memo is too old to be trusted.
+        expires: Monotonic seconds after which the hot path may not go by the memo.
         closed: Whether the request is over.
         wrote_at: When the scope last invalidated something, in monotonic seconds; None for never.
         queued: Whether the store did not acknowledge an invalidation of this scope at once.
@@ -56,6 +56,7 @@ class Scope:
     """
 
     __slots__ = (
+        "_ends",
         "_exact",
         "_writes",
         "afterwards",
@@ -75,8 +76,10 @@ class Scope:
 
     versions: Versions
     computed: dict[Hashable, str]
+    expires: float
     fetched: dict[str, bytes | None]
     memo: dict[Hashable, Kept]
+    _ends: float
 
     def __init__(
         self, runtime: Runtime, now: float, parent: Scope | None = None, *, exact: bool = False
@@ -111,7 +114,7 @@ class Scope:
         """
         if self.closed:
             return Scope(self.runtime, now, exact=self._exact)
-        if now >= self.expires:
+        if now >= self._ends:
             self._start(now)
         return self
 
@@ -177,12 +180,16 @@ class Scope:
         """Sends every read of this scope and those around it past its memo, to be judged anew."""
         for scope in self._chain():
             scope.memo = {}
-            scope.expires = NEVER
+            scope._ends = scope.expires = NEVER  # noqa: SLF001 - of its own kind
+
+    def note_listeners(self) -> None:
+        """Sends every read past the hot path while somebody listens, and only then."""
+        self.expires = NEVER if is_listened_to() else self._ends
 
     def close(self) -> None:
         """Ends the scope; harmless when done twice."""
         self.closed = True
-        self.expires = NEVER
+        self._ends = self.expires = NEVER
         self.memo = {}
         self.fetched = {}
 
@@ -199,7 +206,8 @@ class Scope:
         self.computed = {}
         self.fetched = {}
         self.memo = {}
-        self.expires = self._lifetime(now)
+        self._ends = self._lifetime(now)
+        self.expires = NEVER if is_listened_to() else self._ends
 
     def _lifetime(self, now: float) -> float:
         runtime = self.runtime

@@ -62,5 +62,6 @@ def joined(call: Call, entry: Kept) -> Any:
 def missed(call: Call, layer: Layer, reason: Reason) -> None:
     """Counts that *layer* had nothing to serve."""
     call.plan.tally.count(Outcome.MISS, layer, reason)
+    call.misses += ((layer, reason),)
     if call.runtime.hooks.wanted(Missed):
         call.runtime.hooks.send(Missed(call.plan.use_case, layer, reason))

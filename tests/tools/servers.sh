@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that there are servers for the tests to start; they never use a running one.
 #
-#   servers.sh redis memcached postgres
+#   servers.sh redis memcached postgres pgbouncer
 #
 # Installs what is missing with apt-get where that needs no question (root, or sudo without a
 # password). Elsewhere it says what to do and succeeds: the tests that need the server are skipped
@@ -17,6 +17,7 @@ is_there() {
         memcached) has memcached ;;
         # Debian keeps these off the path.
         postgres) has initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ;;
+        pgbouncer) has pgbouncer || [ -x /usr/sbin/pgbouncer ] ;;
     esac
 }
 
@@ -26,6 +27,7 @@ packages() {
         redis) echo redis-server valkey redis ;;
         memcached) echo memcached memcached memcached ;;
         postgres) echo postgresql postgresql-server postgresql ;;
+        pgbouncer) echo pgbouncer pgbouncer pgbouncer ;;
     esac
 }
 
