@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cache_core.clock import SystemClock
+from cache_core.control.choice import MEMORY, REDIS
 from cache_core.errors import ConfigurationError, MissingExtra, Problem
 from cache_core.events import Hooks
 from cache_core.layers.breaker import Breaker
@@ -23,6 +24,7 @@ from cache_core.wire.signing import Signer
 
 if TYPE_CHECKING:
     from cache_core.clock import Clock
+    from cache_core.control.store import OverrideStore
     from cache_core.layers.base import RemoteLayer
     from cache_core.policy.policy import Effective, Policy
     from cache_core.protocol.background import Surroundings
@@ -77,6 +79,7 @@ def build_runtime(
         targets=targets,
         breaker=None if remote is None else breaker,
         recovers=isinstance(clock, SystemClock),  # a thread cannot wait for another clock
+        store=_store(settings),
     )
 
 
@@ -98,6 +101,24 @@ def _remote(settings: Settings, breaker: Breaker, clock: Clock) -> RemoteLayer |
         servers = MemcachedOptions.from_setting(settings.memcached, path)
         return MemcachedLayer(servers, namespace=settings.namespace)
     return settings.remote
+
+
+def _store(settings: Settings) -> OverrideStore | None:
+    """Where overrides are kept; None for the memory of this process.
+
+    Raises:
+        ConfigurationError: They are to be kept in a Redis that is not there.
+    """
+    if settings.overrides != REDIS:
+        return None if settings.overrides == MEMORY else settings.overrides
+    if settings.redis is None:
+        path, expected = f"{settings.path}['OVERRIDES']", "a Redis beside it, in the setting redis"
+        raise ConfigurationError([Problem(path, "'redis' without one", expected)])
+    from cache_core.layers.redis.options import RedisOptions
+    from cache_core.layers.redis.overrides import RedisOverrides
+
+    options = RedisOptions.from_setting(settings.redis, f"{settings.path}['REDIS']")
+    return RedisOverrides(options, namespace=settings.namespace)
 
 
 def check_encryption(settings: Settings, targets: Iterable[Target]) -> None:

@@ -17,6 +17,7 @@ from cache_core.blocks import EnabledBlock, ScopeBlock
 from cache_core.build import build_runtime, check_encryption
 from cache_core.cached import CachedFunction
 from cache_core.clock import Clock, SystemClock
+from cache_core.controlling import Control
 from cache_core.declared import Cached
 from cache_core.errors import DeclarationError
 from cache_core.hottest import HotKey
@@ -377,8 +378,15 @@ class Cache(Invalidating):
 
     # -- policies and figures --------------------------------------------------------------------
 
+    @property
+    def control(self) -> Control:
+        """What people set by hand, for every process: ramps, kill switches, times to live."""
+        return Control(self)
+
     def override(self, use_case: str, policy: Policy | None) -> None:
-        """Sets the strongest tier of a use case's policy, from the next call on; None removes it.
+        """Sets the strongest tier of a use case's policy in this process alone; None removes it.
+
+        It counts from the next call on, and wins over what ``control`` has set for all processes.
 
         Args:
             use_case: A declared use case, or ``"*"`` for all.

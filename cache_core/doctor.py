@@ -78,7 +78,8 @@ def examine(cache: Cache) -> list[Finding]:
         return [_error("settings.wrong", str(each), remedy) for each in error.problems]
     except MissingExtra as error:
         return [_error("settings.wrong", f"{error}.", "Install it, or leave the setting out.")]
-    found = [*_settings(runtime), *_use_cases(cache), *_store(cache), *_process(runtime)]
+    found = [*_settings(runtime), *_use_cases(cache), *_store(cache), *_overrides(runtime)]
+    found += _process(runtime)
     return worst_first(found)
 
 
@@ -134,6 +135,28 @@ def _is_off(policy: Effective) -> bool:
 
 def _which(policies: dict[str, Effective], holds: Callable[[Effective], bool]) -> str:
     return ", ".join([name for name, policy in policies.items() if holds(policy)])
+
+
+# -- what was set by hand --------------------------------------------------------------------------
+
+
+def _overrides(runtime: Runtime) -> Iterator[Finding]:
+    following = runtime.following
+    following.reload()
+    report = following.report()
+    if report.error:
+        age = "nothing was ever read" if report.age is None else f"read {seconds(report.age)} ago"
+        yield _warning(
+            "overrides.unreachable",
+            f"What was set by hand cannot be read from {report.store} ({report.error}); {age}.",
+            "Until it answers, each process keeps to what it has read last.",
+        )
+    for name, problem in report.malformed.items():
+        yield _warning(
+            "overrides.malformed",
+            f"The override of {name!r} is passed over: {problem}",
+            "Set it anew, or reset it.",
+        )
 
 
 # -- the store -------------------------------------------------------------------------------------

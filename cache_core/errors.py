@@ -15,6 +15,8 @@
     │   └── BreakerOpen         it failed too often and is left alone for a while
     ├── InvalidationFailed      the store did not acknowledge an invalidation, and you wish to know
     ├── MarkFailed              a write could not be announced before its COMMIT (mode "strict")
+    ├── OverrideConflict        somebody else has changed an override meanwhile
+    ├── OverridesUnavailable    overrides cannot be read or written
     ├── LoaderFailed            a loader said that it has no value
     └── LoadTimeout             a loader took longer than its policy allows
 
@@ -29,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,6 +170,28 @@ class LoaderFailed(CacheCoreError):
 
 class LoadTimeout(CacheCoreError, TimeoutError):
     """A loader took longer than the ``hard_timeout`` of its policy."""
+
+
+class OverrideConflict(CacheCoreError):
+    """Somebody else has changed an override since it was read; nothing was written.
+
+    Attributes:
+        use_case: Its name, or ``"*"``.
+        theirs: The ``control.records.Override`` as it is now; None where there is none.
+    """
+
+    def __init__(self, use_case: str, theirs: Any) -> None:
+        self.use_case = use_case
+        self.theirs = theirs
+        by = f" by {theirs.by}" if theirs is not None and theirs.by else ""
+        what = "removed" if theirs is None else "changed"
+        super().__init__(
+            f"The override of {use_case!r} was {what}{by} meanwhile; look at it and repeat your change."
+        )
+
+
+class OverridesUnavailable(CacheCoreError):
+    """The place where overrides are kept cannot be read or written just now."""
 
 
 class MarkFailed(CacheCoreError):

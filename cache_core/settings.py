@@ -9,6 +9,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from cache_core.control.choice import read_store
 from cache_core.errors import did_you_mean
 from cache_core.fields import (
     Coerce,
@@ -94,6 +95,9 @@ class Settings:
             often, in seconds; each failed try doubles it, up to ten times as long. 0 never does.
         repeat_invalidations_after: Seconds after which an invalidation is sent a second time, in
             case a store that was being replaced lost the first one; 0 never.
+        overrides: Where ramps, kill switches and TTLs that are set by hand are kept: "memory" (of this
+            process alone), "redis" (the one of ``redis``), ``{"file": path}``, an ``OverrideStore``
+            or its dotted path. None is "memory" unless an adapter knows better.
         path: Where these settings stand; messages begin with it.
 
     Raises:
@@ -129,6 +133,7 @@ class Settings:
     on_invalidation_failure: OnInvalidationFailure = "queue"
     breaker_seconds: float = 1.0
     repeat_invalidations_after: float = 0.0
+    overrides: Any = None
     path: str = field(default="Cache", compare=False)
 
     def __post_init__(self) -> None:
@@ -333,6 +338,7 @@ _READERS: Mapping[str, _Reader] = {
     "on_invalidation_failure": _plain(choice("queue", "raise", "both")),
     "breaker_seconds": _plain(duration(high=_HOUR)),
     "repeat_invalidations_after": _plain(duration(high=_HOUR)),
+    "overrides": _plain(read_store),
 }
 
 _POLICIES = ("default", "use_cases")

@@ -9,6 +9,7 @@ from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
+from cache_core.control.following import KEY_TYPE
 from django_ext.backend.checks import check_backends, check_backends_deployed
 from django_ext.checks import check_deployment, check_middleware, check_settings, check_tracking
 from django_ext.conf import read_tracked
@@ -30,6 +31,7 @@ class CacheCoreConfig(AppConfig):
         """Imports every app's ``caching.py``, connects receivers and checks; does no I/O."""
         autodiscover_modules("caching")
         tracker.track_declared(read_tracked())
+        tracker.track("cache_core_django.UseCaseOverride", key_type=KEY_TYPE, id="use_case")
         tracker.connect()
         setting_changed.connect(cache.setting_changed)
         post_migrate.connect(install_after_migrate, sender=self)

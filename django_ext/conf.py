@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings as django_settings
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.crypto import salted_hmac
@@ -42,6 +44,7 @@ def read_settings() -> Settings:
         _check_triggers(given, problems)
         given = {name: value for name, value in given.items() if str(name).lower() not in OWN}
         given = resolved(given, SETTING, problems)
+        given = {**given, **_overrides(given)}
         if not any(str(name).lower() == "secrets" for name in given):
             given = {**given, "SECRETS": tuple(_derived_secrets())}
     try:
@@ -50,6 +53,22 @@ def read_settings() -> Settings:
         raise ConfigurationError([*problems.found, *error.problems]) from None
     problems.raise_any()
     return settings
+
+
+def _overrides(given: Mapping[Any, object]) -> dict[str, object]:
+    """The store of overrides where it is the model, which it is unless somebody says otherwise.
+
+    In tests it is the memory of the process: no test is to depend on rows or on other connections.
+    """
+    name = next((name for name in given if str(name).lower() == "overrides"), "OVERRIDES")
+    wanted = given.get(name)
+    if wanted is None and (not apps.is_installed("django_ext") or hasattr(mail, "outbox")):
+        return {}
+    if wanted is None or (isinstance(wanted, str) and wanted.lower() == "model"):
+        from django_ext.overrides import ModelOverrides
+
+        return {name: ModelOverrides()}
+    return {}
 
 
 def read_tracked() -> object:

@@ -94,6 +94,8 @@ class AppCache(Cache):
     def _build(self, settings: Settings) -> Runtime:
         if not self._has_secrets:
             settings = replace(settings, secrets=app_secrets(self.app))
+        if settings.overrides is None and settings.redis is not None:
+            settings = replace(settings, overrides="redis")
         sender = Sender(self)
         runtime = super()._build(replace(settings, hooks=(*settings.hooks, sender)))
         follow(self, runtime, sender)

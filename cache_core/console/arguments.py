@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, _SubParsersAction
 from typing import TYPE_CHECKING
 
+from cache_core.console.steering import ACTIONS, add_options
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -23,7 +25,13 @@ def add_arguments(parser: ArgumentParser) -> Verbs:
     ramps = _verb(
         verbs, "ramps", "The policy that holds for each use case, and where it comes from."
     )
-    ramps.add_argument("use_cases", nargs="*", metavar="USE_CASE", help="only these")
+    ramps.add_argument(
+        "use_cases",
+        nargs="*",
+        metavar="[ACTION] USE_CASE",
+        help=f"only these; or {', '.join(ACTIONS)} and what it is for",
+    )
+    add_options(ramps)
     _add_explain(verbs)
     _add_invalidate(verbs)
     flush = _changing(verbs, "flush", "Invalidate everything in the namespace of this cache.")

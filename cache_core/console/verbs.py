@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache_core.console.changing import changed
 from cache_core.console.result import DONE, WRONG, Refusal, Result, fields, paragraphs, table
+from cache_core.console.steering import is_action, steered
 from cache_core.doctor import Finding, Severity, examine
 from cache_core.errors import did_you_mean
 from cache_core.explain import aexplain, explain
@@ -52,6 +53,10 @@ def execute(
         CacheCoreError: The same, from the cache itself.
     """
     verb = options["verb"]
+    if verb != "doctor":  # which does so itself, and says what is wrong
+        cache.control.refresh()
+    if verb == "ramps" and is_action(options["use_cases"], [u.name for u in cache.use_cases()]):
+        return steered(cache, options, confirm)
     if verb == "stats":
         return _stats(cache, options["use_cases"])
     if verb == "ramps":

@@ -48,6 +48,7 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
         "breaker": None if breaker is None else asdict(breaker.report(now)),
         "nodes": {} if breaker is None else _nodes(breaker, now),
         "feed": None if feed is None else asdict(feed.report(now)),
+        "overrides": asdict(runtime.following.report()),
     }
 
 

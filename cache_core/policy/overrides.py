@@ -1,4 +1,8 @@
-"""Policies set by hand while the cache runs: ramps, kill switches, times to live."""
+"""The strongest tier: policies set by hand while the cache runs, as this process sees them.
+
+Most of them are followed from where they are kept for all processes (see ``control``). Those that
+are set here count for this process alone, and win over the others field by field.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,8 @@ class Overrides:
 
     def __init__(self) -> None:
         self._snapshot: Mapping[str, Policy] = MappingProxyType({})
+        self._followed: Mapping[str, Policy] = {}
+        self._here: Mapping[str, Policy] = {}
         self._subscribers: dict[object, Changed] = {}
         self._lock = threading.RLock()
 
@@ -34,12 +40,21 @@ class Overrides:
         """Use case or "*" -> its override. The same object until something changes."""
         return self._snapshot
 
+    @property
+    def here(self) -> Mapping[str, Policy]:
+        """What was set for this process alone."""
+        return self._here
+
     def for_use_case(self, use_case: str) -> Policy | None:
         """What the present overrides wish for *use_case* (see ``wishes``)."""
         return wishes(self._snapshot, use_case)
 
+    def with_followed(self, policies: Mapping[str, Policy]) -> Mapping[str, Policy]:
+        """What ``snapshot`` would be if *policies* were followed."""
+        return merged(self._here, policies)
+
     def set(self, use_case: str, policy: Policy | Mapping[str, object] | None) -> None:
-        """Sets the override of *use_case* ("*" for all of them); None removes it.
+        """Sets what *use_case* ("*" for all of them) is in this process alone; None removes it.
 
         Raises:
             ConfigurationError: The policy is not valid; the override stays what it was.
@@ -49,14 +64,15 @@ class Overrides:
         checked = None if policy is None else read_policy(policy, path, problems)
         problems.raise_any()
         with self._lock:
-            wanted = {name: p for name, p in self._snapshot.items() if name != use_case}
+            here = {name: p for name, p in self._here.items() if name != use_case}
             if checked is not None:
-                wanted[use_case] = checked
-            changed = self._swap(wanted)
+                here[use_case] = checked
+            self._here = here
+            changed = self._swap()
         self._tell(changed)
 
-    def replace_all(self, policies: Mapping[str, Policy]) -> None:
-        """Makes *policies* the only overrides, in one step.
+    def follow(self, policies: Mapping[str, Policy]) -> None:
+        """Makes *policies* what is followed, in one step.
 
         Raises:
             ConfigurationError: A policy is not valid; the overrides stay what they were.
@@ -65,7 +81,8 @@ class Overrides:
         wanted = read_policies(policies, "overrides", problems)
         problems.raise_any()
         with self._lock:
-            changed = self._swap(wanted)
+            self._followed = wanted
+            changed = self._swap()
         self._tell(changed)
 
     def subscribe(self, callback: Changed) -> Callable[[], None]:
@@ -88,8 +105,8 @@ class Overrides:
         """A child process starts with a free lock."""
         self._lock = threading.RLock()
 
-    def _swap(self, wanted: dict[str, Policy]) -> frozenset[str]:
-        before = self._snapshot
+    def _swap(self) -> frozenset[str]:
+        before, wanted = self._snapshot, merged(self._here, self._followed)
         names = before.keys() | wanted.keys()
         changed = frozenset(name for name in names if before.get(name) != wanted.get(name))
         if changed:
@@ -106,6 +123,11 @@ class Overrides:
                 callback(changed)
             except Exception:  # noqa: BLE001  # a subscriber must not undo what was set
                 logger.exception("A subscriber failed on changed overrides and was passed over")
+
+
+def merged(strong: Mapping[str, Policy], weak: Mapping[str, Policy]) -> dict[str, Policy]:
+    """The policies of both; those of *strong* win field by field."""
+    return {**weak, **{name: own.over(weak.get(name, Policy())) for name, own in strong.items()}}
 
 
 def wishes(snapshot: Mapping[str, Policy], use_case: str) -> Policy | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cache_core.control.following import THING
 from cache_core.events import Reason
 from cache_core.protocol.operations import Create, Fetch, Fetched, Steps
 from cache_core.protocol.rules import GoPast
@@ -50,17 +51,40 @@ def fetch(
     reservation = feed.reserve(things) if feed is not None else ()
     due = runtime.trust.due(now)
     pulse: Pulse | None = None
+    # Whether an override was set rides along, once for each scope.
+    more = (THING,) if runtime.following.asks and versions.of(THING) is None else ()
     try:
-        fetched: Fetched = yield Fetch(things, entries, due, time)
+        fetched: Fetched = yield Fetch((*things, *more), entries, due, time)
         pulse = fetched.pulse
     finally:
         if due:
             runtime.trust.noted(pulse)
     if pulse is not None and pulse.refusal is not None:
         raise GoPast(Reason.UNTRUSTED, pulse.refusal)
+    if more:
+        versions.learn(more, fetched.versions[-1:])
+        runtime.following.saw(fetched.versions[-1], now)
+        fetched = fetched._replace(versions=fetched.versions[:-1])
     if feed is not None:
         feed.keep(things, fetched.versions, reservation)
     return fetched, versions.learn(things, fetched.versions)
+
+
+def version_of(runtime: Runtime, thing: str) -> Steps[str]:
+    """The version of *thing*, which gets one where it has none; a feed knows it from then on.
+
+    Raises:
+        RemoteError: The store failed.
+    """
+    feed, things = runtime.feed, (thing,)
+    reservation = feed.reserve(things) if feed is not None else ()
+    fetched: Fetched = yield Fetch(things)
+    if feed is not None:
+        feed.keep(things, fetched.versions, reservation)
+    (version,) = fetched.versions
+    if version is None:
+        (version,) = yield Create(things, runtime.version_ttl_ms)
+    return version
 
 
 def create(runtime: Runtime, versions: Versions, absent: Sequence[str]) -> Steps[None]:

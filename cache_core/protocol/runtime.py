@@ -11,12 +11,13 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from random import random
 from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from cache_core.control.following import THING
 from cache_core.counters import Tally
 from cache_core.errors import CacheCoreError
 from cache_core.events import Layer, LayerFailed, PolicyChanged, logger
@@ -37,6 +38,7 @@ from cache_core.protocol.plan import Plan
 from cache_core.protocol.pulse import Trust
 from cache_core.protocol.recovery import Recovery
 from cache_core.protocol.scope import Current
+from cache_core.protocol.steering import following_of, heed
 from cache_core.protocol.ticks import Ticks
 from cache_core.protocol.transactions import Transactions
 from cache_core.protocol.versions import FedMemo, VersionMemo, Versions, VersionTable
@@ -44,6 +46,7 @@ from cache_core.protocol.write import deliver_all
 
 if TYPE_CHECKING:
     from cache_core.clock import Clock
+    from cache_core.control.store import OverrideStore
     from cache_core.events import Hooks
     from cache_core.layers.base import RemoteLayer
     from cache_core.layers.breaker import Breaker
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000
 
+Policies: TypeAlias = "Mapping[str, Policy]"
 Provided: TypeAlias = "Policy | PolicyFailure | None"
 
 
@@ -79,6 +83,7 @@ class Runtime:
         targets: Gives every function that was declared.
         breaker: The circuit breaker in front of *remote*, None for none.
         recovers: Whether a thread delivers what waits; it needs a clock that goes by itself.
+        store: Where overrides are kept; None for the memory of this process.
 
     Attributes:
         feed: What the push feed knows; None as long as no use case asks for it.
@@ -101,6 +106,7 @@ class Runtime:
         targets: Callable[[], Iterable[Target]] = tuple,
         breaker: Breaker | None = None,
         recovers: bool = False,
+        store: OverrideStore | None = None,
     ) -> None:
         self.settings = settings
         self.local = local
@@ -124,9 +130,11 @@ class Runtime:
         self.flights = Flights()
         self.retries = Retries()
         self.hottest = Hottest()
-        self.background = Background(settings.background_workers, surroundings or Surroundings())
+        surroundings = surroundings or Surroundings()
+        self.background = Background(settings.background_workers, surroundings)
         self.overrides = Overrides()
         self.overrides.subscribe(self._overridden)
+        self.following = following_of(self, store, surroundings)
         self.memo_seconds = settings.request_memo_seconds or float("inf")
         self.memo_entries = settings.request_memo_entries
         self.flight_seconds = settings.flight_seconds
@@ -162,6 +170,7 @@ class Runtime:
             now: Monotonic seconds.
             exact: Whether nothing that a feed told may be believed.
         """
+        heed(self.following, self.feed, now)
         if self.remote is None:
             return self.table
         if self.feed is None or exact:
@@ -200,6 +209,8 @@ class Runtime:
 
     def wrote(self, things: Sequence[str]) -> None:
         """This process has invalidated *things*; its feed need not wait to be told."""
+        if THING in things:
+            self.following.hurry()
         if self.feed is not None:
             self.feed.forget(things)
 
@@ -252,15 +263,20 @@ class Runtime:
         with self._lock:
             self.invalidations += number
 
-    def effective(self, target: Target, provided: Provided = None) -> Effective:
-        """The merged policy of *target*'s use case, with the source of each value."""
+    def effective(
+        self, target: Target, provided: Provided = None, overrides: Policies | None = None
+    ) -> Effective:
+        """The merged policy of *target*'s use case, with the source of each value.
+
+        *overrides* are those to go by; None for the ones that hold in this process.
+        """
         return resolve(
             target.use_case.name,
             default=self._default,
             code=target.declared,
             settings=self.settings.use_cases,
             provider=provided,
-            overrides=self.overrides.snapshot,
+            overrides=self.overrides.snapshot if overrides is None else overrides,
         )
 
     def _replan(self, target: Target, provided: Provided) -> Plan:
@@ -367,6 +383,7 @@ class Runtime:
 
     def close(self) -> None:
         """Tries once more to deliver what waits, then closes the connections of this process."""
+        self.following.close()
         if self._feeding is not None:
             self._feeding.stop()
         if self.remote is not None:
@@ -395,6 +412,7 @@ class Runtime:
         self.owner = self.token()
         parts: list[_Forked] = [self.table, self.pending, self.repeats]
         parts += [self.flights, self.overrides, self.retries, self.background, self.hottest]
+        parts += [self.following]
         parts += [part for part in (self.feed, self.breaker, self._recovery) if part is not None]
         for part in (*parts, *self._tallies.values()):
             part.after_fork()

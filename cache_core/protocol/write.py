@@ -155,6 +155,7 @@ def bump(
     if runtime.remote is None:
         until = (yield Now()) + quarantine_ms / 1000 if quarantine_ms else 0.0
         runtime.table.bump(things, until, unmark=unmark)
+        runtime.wrote(things)
         return fresh
     try:
         for batch in _batches(things):

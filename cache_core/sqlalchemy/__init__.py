@@ -14,6 +14,7 @@ except ImportError as error:
     raise MissingExtra("cache_core.sqlalchemy", package="SQLAlchemy", extra="sqlalchemy") from error
 
 from cache_core.sqlalchemy.outbox import Outbox
+from cache_core.sqlalchemy.overrides import SQLOverrides
 from cache_core.sqlalchemy.tracking import invalidate_on_commit, track, untrack
 
-__all__ = ["Outbox", "invalidate_on_commit", "track", "untrack"]
+__all__ = ["Outbox", "SQLOverrides", "invalidate_on_commit", "track", "untrack"]

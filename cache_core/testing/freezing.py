@@ -118,6 +118,7 @@ def _set_runtime_clock(runtime: Runtime, clock: Clock) -> None:
     feed: Any = runtime._feeding  # noqa: SLF001 - of one package, as below
     hooks = [hook for hooks in runtime.hooks._by_kind.values() for hook in hooks]  # noqa: SLF001
     holders: list[Any] = [runtime.table, runtime.local, feed, getattr(feed, "_link", None)]
+    holders.append(runtime.following)
     holders += [hook for hook in hooks if isinstance(hook, LogHook)]
     for holder in holders:
         if hasattr(holder, "_clock"):

@@ -88,7 +88,7 @@ def _overridden(cache: Cache, use_case: str, policy: Policy) -> Iterator[None]:
     build = cache._build  # noqa: SLF001 - of one package
 
     def override(runtime: Runtime) -> None:
-        before = runtime.overrides.snapshot.get(use_case)
+        before = runtime.overrides.here.get(use_case)
         done.append((runtime, before))
         runtime.overrides.set(use_case, policy if before is None else policy.over(before))
 

@@ -12,12 +12,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
 from django.apps import apps  # noqa: E402
+from django.core import mail  # noqa: E402
 from django.db import connection, connections  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 from cache_core.events import Invalidated  # noqa: E402
 from django_ext import cache  # noqa: E402
 from tests.django.postgres import postgres  # noqa: E402, F401  # a fixture
+
+mail.outbox = []  # as Django's test runners do, so that overrides are kept in memory
 
 
 @pytest.fixture(autouse=True)

@@ -30,12 +30,12 @@ def test_a_snapshot_never_changes():
         overrides.snapshot["GetUser"] = Policy()
 
 
-def test_all_overrides_are_replaced_in_one_step():
+def test_what_is_followed_is_replaced_in_one_step():
     """What the new mapping does not name is gone; the mapping itself is copied."""
     overrides = Overrides()
-    overrides.set("Old", Policy(ramp=0))
+    overrides.follow({"Old": Policy(ramp=0)})
     wanted = {"New": Policy(ramp=5)}
-    overrides.replace_all(wanted)
+    overrides.follow(wanted)
     wanted["Late"] = Policy()
     assert overrides.snapshot == {"New": Policy(ramp=5)}
 
@@ -55,7 +55,7 @@ def test_a_wrong_override_changes_nothing(wrong):
     with pytest.raises(ConfigurationError):
         overrides.set("GetUser", wrong)
     with pytest.raises(ConfigurationError):
-        overrides.replace_all({"GetUser": wrong, "Other": Policy()})
+        overrides.follow({"GetUser": wrong, "Other": Policy()})
     assert overrides.snapshot == {"GetUser": Policy(ramp=1)}
 
 
@@ -65,9 +65,20 @@ def test_subscribers_hear_of_exactly_what_changed():
     overrides.subscribe(told.append)
     overrides.set("A", Policy(ramp=0))
     overrides.set("A", Policy(ramp=0))
-    overrides.replace_all({"A": Policy(ramp=0), "*": Policy(enabled=False)})
-    overrides.replace_all({"A": Policy(ramp=1)})
-    assert told == [{"A"}, {"*"}, {"A", "*"}]
+    overrides.follow({"A": Policy(ramp=5), "*": Policy(enabled=False)})
+    overrides.follow({"B": Policy(ramp=1)})
+    overrides.set("A", None)
+    assert told == [{"A"}, {"*"}, {"B", "*"}, {"A"}]
+
+
+def test_what_is_set_here_wins_field_by_field():
+    """An override of this process alone leaves what it does not speak of to those of all."""
+    overrides = Overrides()
+    overrides.follow({"A": Policy(ramp_local=1, ttl=60)})
+    overrides.set("A", Policy(ramp_local=5))
+    assert overrides.snapshot == {"A": Policy(ramp_local=5, ttl=60)}
+    overrides.set("A", None)
+    assert overrides.snapshot == {"A": Policy(ramp_local=1, ttl=60)}
 
 
 def test_the_snapshot_stays_the_same_object_while_nothing_changes():
@@ -76,7 +87,7 @@ def test_the_snapshot_stays_the_same_object_while_nothing_changes():
     overrides.set("A", Policy(ramp=0))
     before = overrides.snapshot
     overrides.set("A", Policy(ramp=0))
-    overrides.replace_all({"A": Policy(ramp=0)})
+    overrides.follow({"A": Policy(ramp=0)})
     assert overrides.snapshot is before
 
 
