@@ -44,6 +44,8 @@ class ScopeBlock(AbstractContextManager[Scope]):
         """Begins the scope; raises RuntimeError when that was done before."""
         self._used = use_once(self._used)
         runtime, outer = self._cache.runtime, self._current.scope.get()
+        if self._cache.reporters.dormant:
+            self._cache.reporters.wake()
         parent = None if outer is None else outer.real
         scope = Scope(runtime, runtime.clock.monotonic(), parent, exact=self._exact)
         # Opened by a loader, it is a part of what the loaded value depends on.
@@ -62,6 +64,8 @@ class ScopeBlock(AbstractContextManager[Scope]):
     ) -> None:
         """Ends the scope and restores what was before."""
         self._scope.close()
+        if self._cache.reporters.dormant:
+            self._cache.reporters.wake()  # it may have begun before there was anything to tell
         restore(self._current.active, self._before)
         restore(self._current.scope, self._outer)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cache_core.clock import SystemClock
 from cache_core.control.choice import MEMORY, REDIS
+from cache_core.counters import RoundTrips
 from cache_core.errors import ConfigurationError, MissingExtra, Problem
 from cache_core.events import Hooks
 from cache_core.layers.breaker import Breaker
@@ -58,9 +59,11 @@ def build_runtime(
         MissingExtra: A setting needs a package that is not installed.
     """
     check_encryption(settings, targets())
-    hooks = Hooks((LogHook(clock), *settings.hooks))
-    breaker = Breaker(settings.breaker_seconds)
+    hooks = Hooks((LogHook(clock, operation=current.operation), *settings.hooks))
+    breaker, round_trips = Breaker(settings.breaker_seconds), RoundTrips()
     remote = _remote(settings, breaker, clock)
+    if remote is not None:
+        remote = guarded(remote, breaker, clock=clock, hooks=hooks, round_trips=round_trips)
     return Runtime(
         settings,
         local=MemoryLayer(
@@ -68,7 +71,7 @@ def build_runtime(
             max_bytes=settings.local_max_bytes,
             clock=clock,
         ),
-        remote=None if remote is None else guarded(remote, breaker, clock=clock, hooks=hooks),
+        remote=remote,
         clock=clock,
         hooks=hooks,
         wire_for=_wires(settings),
@@ -80,6 +83,7 @@ def build_runtime(
         breaker=None if remote is None else breaker,
         recovers=isinstance(clock, SystemClock),  # a thread cannot wait for another clock
         store=_store(settings),
+        round_trips=round_trips,
     )
 
 

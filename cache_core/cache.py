@@ -20,7 +20,6 @@ from cache_core.clock import Clock, SystemClock
 from cache_core.controlling import Control
 from cache_core.declared import Cached
 from cache_core.errors import DeclarationError
-from cache_core.hottest import HotKey
 from cache_core.invalidating import Invalidating
 from cache_core.keys.binding import Binding
 from cache_core.keys.dependencies import (
@@ -35,7 +34,9 @@ from cache_core.keys.tenancy import TenantId
 from cache_core.keys.usecase import Registry, UseCase
 from cache_core.keys.version import check_version
 from cache_core.load_context import LoadContext
-from cache_core.observe.stats import report
+from cache_core.observe.fleet import report_from
+from cache_core.observe.periodic import Reporters
+from cache_core.observe.telling import Telling
 from cache_core.policy.policy import Effective, Policy
 from cache_core.protocol.background import Around, AsyncAround, Surroundings
 from cache_core.protocol.drivers import arun, run
@@ -55,7 +56,7 @@ R = TypeVar("R")
 Seconds = Any  # a number, a timedelta, "5m", or a mapping of layer to one of these
 
 
-class Cache(Invalidating):
+class Cache(Invalidating, Telling):
     """A read-through cache with declared use cases, ramps and invalidation.
 
     Caching is off until ``enable()`` is entered (an adapter does it for each request), so a cached
@@ -82,6 +83,7 @@ class Cache(Invalidating):
         self._transactions = Transactions()
         self._surroundings = Surroundings()
         self._current = Current()
+        self.reporters = Reporters()
         if settings:
             self.runtime  # noqa: B018 - put together now, so that what does not fit fails here
 
@@ -121,7 +123,13 @@ class Cache(Invalidating):
         with self._building:
             if self._runtime is None:
                 self._runtime = self._build(self._settings)
+                report_from(self.reporters, self._runtime)
             return self._runtime
+
+    @property
+    def built(self) -> Runtime | None:
+        """For exporters: what answers now; None before the first use, which they are not."""
+        return self._runtime
 
     def _build(self, settings: Settings) -> Runtime:
         return build_runtime(
@@ -285,6 +293,10 @@ class Cache(Invalidating):
         """Every declared use case, in the order of their declaration."""
         return tuple(self._registry)
 
+    def functions(self) -> tuple[CachedFunction, ...]:
+        """For exporters: what stands behind every declared use case, in the same order."""
+        return tuple(self._functions.values())
+
     # -- scopes ----------------------------------------------------------------------------------
 
     def enable(self, enabled: bool = True) -> AbstractContextManager[None]:
@@ -376,7 +388,7 @@ class Cache(Invalidating):
         loading = self._current.loading()
         return LoadContext(Found() if loading is None else loading.found)
 
-    # -- policies and figures --------------------------------------------------------------------
+    # -- policies --------------------------------------------------------------------------------
 
     @property
     def control(self) -> Control:
@@ -409,27 +421,12 @@ class Cache(Invalidating):
         provided = run(runtime, _asked(use_case)) if runtime.polls else None
         return runtime.effective(own, provided)
 
-    def stats(self) -> dict[str, Any]:
-        """What happened in this process since it started, as plain data."""
-        return report(self.runtime, self._functions.values())
-
-    def hot_keys(self, number: int = 10) -> list[HotKey]:
-        """The keys that this process reads most of late, the hottest first, from a sample of reads.
-
-        A key counts once for each request that reads it; with a push feed, or without a store, most
-        of these reads cost nothing and are left out. Keys tell ids: they are for people, not for
-        labels of metrics.
-
-        Args:
-            number: How many keys, 100 at most.
-        """
-        return self.runtime.hottest.report(number)
-
     # -- end -------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Delivers what waits, closes connections; the cache works on when used again."""
         runtime = self._runtime
+        self.reporters.stop()
         if runtime is not None:
             runtime.close()
 

@@ -7,7 +7,9 @@ write, so CPython does not switch threads inside it, and it costs a tenth of a l
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping
+from math import inf
 
 from cache_core.events import Layer, Outcome, Reason
 
@@ -21,6 +23,57 @@ class Cell:
         self.number = 0
 
 
+BOUNDS = (
+    *(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, inf),
+)
+"""Upper ends of the buckets of every ``Histogram``, in seconds; each belongs to its bucket."""
+
+
+class Histogram:
+    """How many durations fell into each of a few fixed buckets, and their sum.
+
+    Attributes:
+        counts: The number in each bucket of ``BOUNDS``, that of shorter ones not included.
+        sum: Seconds of all of them.
+    """
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def observe(self, seconds: float) -> None:
+        """Counts one duration."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.sum += seconds
+
+    def clear(self) -> None:
+        """Begins again with nothing."""
+        self.counts = [0] * len(BOUNDS)
+        self.sum = 0.0
+
+
+class RoundTrips:
+    """How long the operations of a remote layer took.
+
+    Attributes:
+        answered: Those that the store answered.
+        failed: Those that it did not, or refused; not those that a circuit breaker refused.
+    """
+
+    __slots__ = ("answered", "failed")
+
+    def __init__(self) -> None:
+        self.answered = Histogram()
+        self.failed = Histogram()
+
+    def after_fork(self) -> None:
+        """A child process has its own figures."""
+        self.answered.clear()
+        self.failed.clear()
+
+
 class Tally:
     """What happened to one use case in one runtime since the process started.
 
@@ -28,7 +81,7 @@ class Tally:
         request_hits, local_hits, remote_hits: Calls served by each layer.
         joined: Calls that shared a load that another caller was running.
         loads, load_failures: How often the loader ran, and how often of these it raised.
-        load_seconds: Seconds spent in the loader, failed runs included.
+        load_times: How long the loader ran each time, failed runs included.
         bytes_read, bytes_written: Bytes of entries that came from or went to the remote layer.
         invalidations: Single entries and whole-use-case flushes asked for by hand.
     """
@@ -41,7 +94,7 @@ class Tally:
         "invalidations",
         "joined",
         "load_failures",
-        "load_seconds",
+        "load_times",
         "loads",
         "local_hits",
         "remote_hits",
@@ -50,13 +103,14 @@ class Tally:
 
     def __init__(self) -> None:
         self._cells: dict[tuple[Outcome, str, Reason], Cell] = {}
+        self.load_times = Histogram()
         self._start()
 
     def _start(self) -> None:
         self.request_hits = self.local_hits = self.remote_hits = 0
         self.loads = self.load_failures = self.joined = self.invalidations = 0
         self.bytes_read = self.bytes_written = 0
-        self.load_seconds = 0.0
+        self.load_times.clear()
         # Reentrant: a finalizer or a signal handler that runs under it may call a cached function.
         self._lock = threading.RLock()
         for cell in self._cells.values():
@@ -77,7 +131,12 @@ class Tally:
         with self._lock:
             self.loads += 1
             self.load_failures += failed
-            self.load_seconds += seconds
+            self.load_times.observe(seconds)
+
+    @property
+    def load_seconds(self) -> float:
+        """Seconds spent in the loader, failed runs included."""
+        return self.load_times.sum
 
     def by_reason(self, outcome: Outcome) -> dict[str, dict[str, int]]:
         """How often *outcome* happened: layer -> reason -> number."""

@@ -177,25 +177,6 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """The store was asked. Must be asked for, as ``Hit``.
-
-    Args:
-        operation: What it was asked for: ``fetch``, ``store``, ``bump`` and so on.
-        things: How many things the operation is about.
-        entries: How many entries.
-        seconds: What it took. Where tasks of asyncio share a round trip, the first of them is told.
-        failed: Whether it failed.
-    """
-
-    operation: str
-    things: int
-    entries: int
-    seconds: float
-    failed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ServedOld:
     """A call got a value that is out of date, because its loader failed or was slow.
 
@@ -252,6 +233,27 @@ class LayerFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """A remote layer has carried out *operation*. Must be asked for, as ``Hit``.
+
+    Args:
+        layer: The layer.
+        operation: Which one: ``fetch``, ``create``, ``lock``, ``unlock``, ``store``, ``bump`` or ``mark``.
+        seconds: How long it took. Where tasks of asyncio share a round trip, the first of them is told.
+        error: Why it failed; None where it was answered.
+        things: How many things the operation is about.
+        entries: How many entries.
+    """
+
+    layer: Layer
+    operation: str
+    seconds: float
+    error: BaseException | None
+    things: int = 0
+    entries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerOpened:
     """A layer failed too often: it is left alone, and tried again after *seconds* at first."""
 
@@ -296,12 +298,12 @@ Event = Union[
     Missed,
     Hit,
     Called,
-    RoundTrip,
     ServedOld,
     Loaded,
     LoadFailed,
     NotStored,
     LayerFailed,
+    RoundTrip,
     BreakerOpened,
     BreakerClosed,
     Invalidated,

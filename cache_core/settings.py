@@ -98,6 +98,8 @@ class Settings:
         overrides: Where ramps, kill switches and TTLs that are set by hand are kept: "memory" (of this
             process alone), "redis" (the one of ``redis``), ``{"file": path}``, an ``OverrideStore``
             or its dotted path. None is "memory" unless an adapter knows better.
+        fleet_seconds: How often this process tells the others what it has counted, through the store
+            and in seconds (see ``Cache.fleet``); 0 never does.
         path: Where these settings stand; messages begin with it.
 
     Raises:
@@ -134,6 +136,7 @@ class Settings:
     breaker_seconds: float = 1.0
     repeat_invalidations_after: float = 0.0
     overrides: Any = None
+    fleet_seconds: float = 10.0
     path: str = field(default="Cache", compare=False)
 
     def __post_init__(self) -> None:
@@ -339,6 +342,7 @@ _READERS: Mapping[str, _Reader] = {
     "breaker_seconds": _plain(duration(high=_HOUR)),
     "repeat_invalidations_after": _plain(duration(high=_HOUR)),
     "overrides": _plain(read_store),
+    "fleet_seconds": _plain(duration(high=_HOUR)),
 }
 
 _POLICIES = ("default", "use_cases")

@@ -122,6 +122,8 @@ class AppCache(Cache):
             enabled: Whether caching is on in it from the start.
             exact: As for ``Cache.scope``.
         """
+        if self.declaration.reporters.dormant:
+            self.declaration.reporters.wake()
         with self.declaration.working_for(self), super().scope(enabled, exact=exact) as scope:
             yield scope
 

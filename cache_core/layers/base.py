@@ -11,6 +11,7 @@ text that its version key ends in, for example ``{user_id:42}``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union, runtime_checkable
 
 if TYPE_CHECKING:
@@ -214,5 +215,48 @@ class FeedingLayer(RemoteLayer, Protocol):
         """What keeps *table*, a ``protocol.feed.FeedTable``, up to date once it is started.
 
         None where this store cannot tell after all.
+        """
+        ...
+
+
+@runtime_checkable
+class ReportingLayer(Protocol):
+    """A remote layer that also keeps what processes tell of themselves, for ``Cache.fleet``."""
+
+    def write_report(self, member: str, data: bytes, life: float) -> None:
+        """Keeps *data* for *member* in place of what it has told before.
+
+        Args:
+            member: Whose it is; letters and digits.
+            data: What it tells.
+            life: Seconds after which it is forgotten.
+
+        Raises:
+            RemoteError: The store failed, refused or was late.
+        """
+        ...
+
+    def report_members(self, most: int, timeout: float) -> list[tuple[str, float]]:
+        """Who has told something, the latest first, and seconds since then by the store's clock.
+
+        Args:
+            most: How many, at most.
+            timeout: Seconds that the store has to answer.
+
+        Raises:
+            RemoteError: The store failed, refused or was late.
+        """
+        ...
+
+    def read_reports(self, members: Sequence[str], most_bytes: int, timeout: float) -> list[bytes]:
+        """What each of *members* has told; empty where that is forgotten.
+
+        Args:
+            members: Of ``report_members``.
+            most_bytes: Of longer ones a byte more than these is enough.
+            timeout: Seconds that the store has to answer.
+
+        Raises:
+            RemoteError: The store failed, refused or was late.
         """
         ...

@@ -7,10 +7,9 @@ circuit breaker. While that is open operations are refused at once, and callers 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cache_core.counters import RoundTrips
 from cache_core.errors import BreakerOpen, RemoteError
 from cache_core.events import BreakerClosed, BreakerOpened, Layer, RoundTrip
 from cache_core.layers.base import FeedingLayer, Fetch, RemoteOperation, RemoteResult
@@ -36,14 +35,24 @@ class Guard:
             none), ``keeps_deadlines`` says that it ends operations by itself that take longer.
         breaker: Is told how every operation ends.
         clock: Where time comes from.
-        hooks: Are told when the breaker opens and closes, and of round trips where they ask for it.
+        hooks: Are told when the breaker opens and closes, and of operations if they ask for those.
+        round_trips: Counts operations by the time they take; None for counters of its own.
 
     Attributes:
         layer: The layer.
     """
 
-    def __init__(self, layer: RemoteLayer, breaker: Breaker, *, clock: Clock, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        layer: RemoteLayer,
+        breaker: Breaker,
+        *,
+        clock: Clock,
+        hooks: Hooks,
+        round_trips: RoundTrips | None = None,
+    ) -> None:
         self.layer = layer
+        self._round_trips = round_trips or RoundTrips()
         self._breaker = breaker
         self._now = clock.monotonic
         self._hooks = hooks
@@ -53,44 +62,32 @@ class Guard:
 
     def perform(self, operation: RemoteOperation) -> RemoteResult:
         """As ``RemoteLayer.perform``; raises ``BreakerOpen`` at once while the breaker is open."""
-        if not self._hooks.wanted(RoundTrip):
-            return self._perform(operation)
-        with self._told(operation):
-            return self._perform(operation)
-
-    async def aperform(self, operation: RemoteOperation) -> RemoteResult:
-        """As ``perform``, on the running event loop."""
-        if not self._hooks.wanted(RoundTrip):
-            return await self._aperform(operation)
-        with self._told(operation):
-            return await self._aperform(operation)
-
-    def _perform(self, operation: RemoteOperation) -> RemoteResult:
         ticket = self._breaker.ticket or self._probe()
-        began = 0.0 if self._keeps_deadlines else self._now()
+        began = self._now()
         try:
             result = self.layer.perform(operation)
         except Exception as error:
-            self._failed(ticket, error)
+            self._failed(operation, began, ticket, error)
             raise
-        if not self._keeps_deadlines and self._is_late(operation, began, ticket):
+        if self._is_late(operation, began, ticket):
             return result
         if not self._breaker.answered(ticket):
             self._tried(ticket)
         return result
 
-    async def _aperform(self, operation: RemoteOperation) -> RemoteResult:
+    async def aperform(self, operation: RemoteOperation) -> RemoteResult:
+        """As ``perform``, on the running event loop."""
         ticket = self._breaker.ticket or self._probe()
-        began = 0.0 if self._keeps_deadlines else self._now()
+        began = self._now()
         try:
             if self._keeps_deadlines:
                 result = await self.layer.aperform(operation)
             else:
                 result = await self._in_time(operation)
         except Exception as error:
-            self._failed(ticket, error)
+            self._failed(operation, began, ticket, error)
             raise
-        if not self._keeps_deadlines and self._is_late(operation, began, ticket):
+        if self._is_late(operation, began, ticket):
             return result
         if not self._breaker.answered(ticket):
             self._tried(ticket)
@@ -114,21 +111,6 @@ class Guard:
             raise AttributeError(name)
         return getattr(self.layer, name)
 
-    @contextmanager
-    def _told(self, operation: RemoteOperation) -> Iterator[None]:
-        """Tells the hooks how long *operation* took, unless the breaker refused it."""
-        began: float | None = self._now()
-        failed = True
-        try:
-            yield
-            failed = False
-        except BreakerOpen:
-            began = None
-            raise
-        finally:
-            if began is not None:
-                self._hooks.send(_trip(operation, self._now() - began, failed=failed))
-
     def _probe(self) -> Ticket:
         now = self._now()
         ticket = self._breaker.probe(now)
@@ -140,23 +122,31 @@ class Guard:
         try:
             return await within(self._limit(operation), self.layer.aperform(operation))
         except TimeoutError as error:
-            name = type(operation).__name__.lower()
-            raise RemoteError(f"{name} failed at {self.describe()}: {error}") from error
+            raise RemoteError(f"{_name(operation)} failed at {self.describe()}: {error}") from error
 
     def _limit(self, operation: RemoteOperation) -> float:
         return self._read if type(operation) is Fetch else self._write
 
     def _is_late(self, operation: RemoteOperation, began: float, ticket: Ticket) -> bool:
+        """Counts an operation that was answered; whether that took too long for its layer."""
         now = self._now()
         seconds = now - began
-        if seconds <= self._limit(operation):
+        self._round_trips.answered.observe(seconds)
+        if self._hooks.wanted(RoundTrip):
+            self._hooks.send(_trip(operation, seconds, None))
+        if self._keeps_deadlines or seconds <= self._limit(operation):
             return False
         if self._breaker.failed(ticket, now):
             self._opened(RemoteError(f"the answer took {seconds:.3g} s"), now)
         return True
 
-    def _failed(self, ticket: Ticket, error: Exception) -> None:
+    def _failed(
+        self, operation: RemoteOperation, began: float, ticket: Ticket, error: Exception
+    ) -> None:
         now = self._now()
+        self._round_trips.failed.observe(now - began)
+        if self._hooks.wanted(RoundTrip):
+            self._hooks.send(_trip(operation, now - began, error))
         if getattr(error, "is_outage", True) and self._breaker.failed(ticket, now):
             self._opened(error, now)
 
@@ -181,14 +171,25 @@ class FeedingGuard(Guard):
         return self.layer.feed(table, clock)
 
 
-def _trip(operation: RemoteOperation, seconds: float, *, failed: bool) -> RoundTrip:
+def guarded(
+    layer: RemoteLayer,
+    breaker: Breaker,
+    *,
+    clock: Clock,
+    hooks: Hooks,
+    round_trips: RoundTrips | None = None,
+) -> Guard:
+    """*layer* behind a guard; arguments as ``Guard``."""
+    kind = FeedingGuard if isinstance(layer, FeedingLayer) else Guard
+    return kind(layer, breaker, clock=clock, hooks=hooks, round_trips=round_trips)
+
+
+def _name(operation: RemoteOperation) -> str:
+    return type(operation).__name__.lower()
+
+
+def _trip(operation: RemoteOperation, seconds: float, error: Exception | None) -> RoundTrip:
     things: tuple[str, ...] = getattr(operation, "things", ())
     entries: tuple[str, ...] = getattr(operation, "entries", ())
     number = 1 if hasattr(operation, "entry") else len(entries)
-    return RoundTrip(type(operation).__name__.lower(), len(things), number, seconds, failed)
-
-
-def guarded(layer: RemoteLayer, breaker: Breaker, *, clock: Clock, hooks: Hooks) -> Guard:
-    """*layer* behind a guard; arguments as ``Guard``."""
-    kind = FeedingGuard if isinstance(layer, FeedingLayer) else Guard
-    return kind(layer, breaker, clock=clock, hooks=hooks)
+    return RoundTrip(Layer.REMOTE, _name(operation), seconds, error, len(things), number)

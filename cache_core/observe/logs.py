@@ -4,11 +4,16 @@ Every log record goes to the logger ``cache_core``. Failures of a layer are logg
 interval for each operation, with the number of those left out; advice about one use case once. While
 the circuit breaker is open nothing is logged between the line that says so and the one that says that
 it has closed.
+
+Every record has fields for machines (see ``FIELDS``). All records of one request, task or message have
+the same ``operation``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import logging
+from collections.abc import Callable, Hashable
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from cache_core.errors import BreakerOpen
@@ -37,12 +42,19 @@ _ADVICE = {
 }
 
 
+FIELDS = ("operation", "event", "use_case", "layer", "reason")
+"""What a record carries beside its text: random text that stands for the scope it belongs to, the name of
+the event, and what the event says; None where it says nothing of it. Never a key or an id."""
+
+
 class LogHook:
     """Logs what went wrong. Every cache has one; it is silent while all is well.
 
     Args:
         clock: Measures the interval.
         interval: Seconds in which one kind of failure is logged once.
+        operation: Gives the text that stands for the running scope; by default each record has one of
+            its own.
     """
 
     events = (
@@ -55,8 +67,15 @@ class LogHook:
         SharedValueChanged,
     )
 
-    def __init__(self, clock: Clock, interval: float = 30.0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        interval: float = 30.0,
+        *,
+        operation: Callable[[], str] = lambda: token_hex(8),
+    ) -> None:
         self._clock = clock
+        self._operation = operation
         self._interval = interval
         # No lock: two threads at once may log one message twice, and a child process cannot
         # inherit a lock that is never released.
@@ -71,9 +90,10 @@ class LogHook:
             if not event.delivered:
                 self._queued(event)
         elif isinstance(event, (BreakerOpened, BreakerClosed)):
-            _log_breaker(event)
+            self._breaker(event)
         elif isinstance(event, SharedValueChanged):
             self._advise(
+                event,
                 (event.use_case, "shared"),
                 "A caller changed a value that use case %r shares between callers; give each its "
                 "own with policy copy='copied', or do not change what the cache returned",
@@ -81,6 +101,7 @@ class LogHook:
             )
         elif isinstance(event, (Bypassed, NotStored)) and event.reason in _ADVICE:
             self._advise(
+                event,
                 (event.use_case, event.reason),
                 "Use case %r: %s. %s",
                 event.use_case,
@@ -94,7 +115,9 @@ class LogHook:
         left_out = self._due((event.layer, event.operation))
         if left_out is None:
             return
-        logger.warning(
+        self._log(
+            event,
+            logging.WARNING,
             "The %s layer failed at %s: %s (%d more since the last such message)",
             event.layer.value,
             event.operation,
@@ -104,15 +127,49 @@ class LogHook:
 
     def _queued(self, event: Invalidated) -> None:
         if self._due("queued") is not None:
-            logger.error(
+            self._log(
+                event,
+                logging.ERROR,
                 "%d invalidations could not be delivered; stats()['delivery'] tells what waits",
                 number_of(event.things),
             )
 
-    def _advise(self, once: Hashable, message: str, *args: object) -> None:
+    def _breaker(self, event: BreakerOpened | BreakerClosed) -> None:
+        if isinstance(event, BreakerOpened):
+            self._log(
+                event,
+                logging.ERROR,
+                "The %s layer failed too often and is left alone (%s); calls load for themselves",
+                event.layer.value,
+                event.error,
+            )
+        else:
+            self._log(
+                event,
+                logging.WARNING,
+                "The %s layer answers again after %.1f s, in which %d operations were refused",
+                event.layer.value,
+                event.seconds,
+                event.refused,
+            )
+
+    def _advise(self, event: Event, once: Hashable, message: str, *args: object) -> None:
         if once not in self._advised:
             self._advised.add(once)
-            logger.warning(message, *args)
+            self._log(event, logging.WARNING, message, *args)
+
+    def _log(self, event: Event, level: int, message: str, *args: object) -> None:
+        if not logger.isEnabledFor(level):
+            return
+        layer, reason = getattr(event, "layer", None), getattr(event, "reason", None)
+        fields = {
+            "operation": self._operation(),
+            "event": type(event).__name__,
+            "use_case": getattr(event, "use_case", None),
+            "layer": None if layer is None else layer.value,
+            "reason": None if reason is None else reason.value,
+        }
+        logger.log(level, message, *args, extra=fields)
 
     def _due(self, kind: Hashable) -> int | None:
         """How many messages of this kind were left out, or None when this one is to be."""
@@ -123,19 +180,3 @@ class LogHook:
             return None
         self._last[kind] = (now, 0)
         return left_out
-
-
-def _log_breaker(event: BreakerOpened | BreakerClosed) -> None:
-    if isinstance(event, BreakerOpened):
-        logger.error(
-            "The %s layer failed too often and is left alone (%s); calls load for themselves",
-            event.layer.value,
-            event.error,
-        )
-    else:
-        logger.warning(
-            "The %s layer answers again after %.1f s, in which %d operations were refused",
-            event.layer.value,
-            event.seconds,
-            event.refused,
-        )

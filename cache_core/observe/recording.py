@@ -10,7 +10,6 @@ import sysconfig
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from inspect import currentframe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +83,14 @@ class Recording:
             row = {"things": things, "number": len(event.things), "delivered": event.delivered}
             self._keep("invalidations", self.invalidations, {**row, "where": place()})
         elif isinstance(event, RoundTrip):
-            self._keep("round_trips", self.round_trips, asdict(event), store=event.seconds)
+            row = {
+                "operation": event.operation,
+                "things": event.things,
+                "entries": event.entries,
+                "seconds": event.seconds,
+                "failed": event.error is not None,
+            }
+            self._keep("round_trips", self.round_trips, row, store=event.seconds)
 
     def close(self) -> None:
         """Takes note of nothing more."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cache_core.events import Reason
+from cache_core.events import Outcome, Reason
 
 if TYPE_CHECKING:
     from cache_core.cached import CachedFunction
@@ -56,13 +56,18 @@ def _nodes(breaker: Breaker, now: float) -> dict[str, Any]:
     return {name: asdict(node.report(now)) for name, node in sorted(breaker.nodes.items())}
 
 
+def requests_of(tally: Tally) -> int:
+    """Calls while caching was on: hits, joined, loads and old values without a load."""
+    hits = tally.request_hits + tally.local_hits + tally.remote_hits
+    put_off = [r.get(Reason.LOAD_PUT_OFF, 0) for r in tally.by_reason(Outcome.STALE).values()]
+    return hits + tally.joined + tally.loads + sum(put_off)
+
+
 def _figures(tally: Tally) -> dict[str, Any]:
-    figures: dict[str, Any] = dict(tally.report())
-    hits = sum(figures["hits"].values())
-    put_off = [reasons.get(Reason.LOAD_PUT_OFF, 0) for reasons in figures["stale"].values()]
-    requests = hits + figures["joined"] + figures["loads"] + sum(put_off)
+    requests = requests_of(tally)
+    hits = tally.request_hits + tally.local_hits + tally.remote_hits
     return {
         "requests": requests,
         "hit_ratio": round(hits / requests, 4) if requests else None,
-        **figures,
+        **tally.report(),
     }

@@ -18,7 +18,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from cache_core.control.following import THING
-from cache_core.counters import Tally
+from cache_core.counters import RoundTrips, Tally
 from cache_core.errors import CacheCoreError
 from cache_core.events import Layer, LayerFailed, PolicyChanged, logger
 from cache_core.hottest import Hottest
@@ -84,6 +84,7 @@ class Runtime:
         breaker: The circuit breaker in front of *remote*, None for none.
         recovers: Whether a thread delivers what waits; it needs a clock that goes by itself.
         store: Where overrides are kept; None for the memory of this process.
+        round_trips: Counts the operations of *remote*.
 
     Attributes:
         feed: What the push feed knows; None as long as no use case asks for it.
@@ -107,6 +108,7 @@ class Runtime:
         breaker: Breaker | None = None,
         recovers: bool = False,
         store: OverrideStore | None = None,
+        round_trips: RoundTrips | None = None,
     ) -> None:
         self.settings = settings
         self.local = local
@@ -140,6 +142,7 @@ class Runtime:
         self.flight_seconds = settings.flight_seconds
         self.version_ttl_ms = HOUR_MS
         self.invalidations = 0
+        self.round_trips = round_trips or RoundTrips()
         self.retired = False
         if remote is not None:
             self.ticks = Ticks(remote)
@@ -410,6 +413,8 @@ class Runtime:
         """Makes the runtime usable in a child process: free locks, no flights, own figures."""
         self._lock = threading.RLock()
         self.owner = self.token()
+        self.invalidations = 0
+        self.round_trips.after_fork()
         parts: list[_Forked] = [self.table, self.pending, self.repeats]
         parts += [self.flights, self.overrides, self.retries, self.background, self.hottest]
         parts += [self.following]

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextvars import ContextVar
 from math import inf
+from secrets import token_hex
 from typing import TYPE_CHECKING, Union, cast
 
 from cache_core.events import is_listened_to, logger
@@ -58,6 +59,7 @@ class Scope:
     __slots__ = (
         "_ends",
         "_exact",
+        "_operation",
         "_writes",
         "afterwards",
         "began",
@@ -105,6 +107,17 @@ class Scope:
     def real(self) -> Scope:
         """Itself; see ``LoadingScope``."""
         return self
+
+    @property
+    def operation(self) -> str:
+        """Random text that stands for the outermost of the scopes in logs; made when asked for."""
+        if self.parent is not None:
+            return self.parent.operation
+        try:
+            return self._operation
+        except AttributeError:
+            self._operation: str = token_hex(8)
+            return self._operation
 
     def at(self, now: float) -> Scope:
         """The scope to use at *now*: this one, its memo renewed when too old, or a passing one.
@@ -294,6 +307,11 @@ class Current:
     def __init__(self) -> None:
         self.active: Holder = ContextVar("cache_core_active", default=None)
         self.scope: Holder = ContextVar("cache_core_scope", default=None)
+
+    def operation(self) -> str:
+        """What stands for the running scope in logs; a text of its own where none is running."""
+        scope = self.scope.get()
+        return token_hex(8) if scope is None else scope.real.operation
 
     def loading(self) -> LoadingScope | None:
         """The load that the running code is part of, if any."""

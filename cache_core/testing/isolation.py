@@ -92,6 +92,7 @@ def _forget(runtime: Runtime) -> None:
     runtime.local.clear()
     runtime.flights.after_fork()
     runtime.invalidations = 0
+    runtime.round_trips.after_fork()
     for tally in runtime.tallies().values():
         tally.after_fork()
     for own in runtime._targets():  # noqa: SLF001 - of one package

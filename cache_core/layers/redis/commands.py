@@ -47,8 +47,8 @@ QUARANTINE = "hold"
 """The mark of every quarantine. They share one, with the latest deadline that was asked for, so that
 a thing that is bumped all the time does not collect them."""
 
-FAMILIES = ("v", "e", "hb", "l", "c")
-"""What our keys are: versions, entries, heartbeats, locks, and the canary of the feed."""
+FAMILIES = ("v", "e", "hb", "l", "c", "r")
+"""What our keys are: versions, entries, heartbeats, locks, the canary of the feed, and reports."""
 
 _NOTHING = "-"
 _NONCE_BYTES = 9
@@ -126,13 +126,13 @@ class Commands:
         cursor, removed = 0, 0
         while True:
             answers = yield [("SCAN", cursor, "MATCH", self.pattern, "COUNT", batch)]
-            position, keys = _accepted(answers[0])[0]
+            position, keys = accepted(answers[0])[0]
             ours = [key for key in keys if self.is_ours(key)]
             if ours:
                 together = (
                     [("UNLINK", key) for key in ours] if self._per_key else [("UNLINK", *ours)]
                 )
-                removed += sum(_accepted((yield together)[0]))
+                removed += sum(accepted((yield together)[0]))
             cursor = int(position)
             if cursor == 0:
                 return removed
@@ -190,7 +190,7 @@ class Commands:
         # valid.
         dropped = self._confirmed((yield from self._change(DROP, operation, (unmark,))))
         if operation.quarantine_ms:
-            _accepted(answers[0])  # there is no room for the quarantine: the bump is not complete
+            accepted(answers[0])  # there is no room for the quarantine: the bump is not complete
         return _versions(dropped)
 
     def _change(
@@ -204,7 +204,7 @@ class Commands:
         replies, epochs = answers
         if not self._waiting or not replies:
             return answers
-        acknowledged = _accepted(replies)[-1]
+        acknowledged = accepted(replies)[-1]
         if acknowledged < self._replicas:
             raise RemoteError(
                 f"{acknowledged} of {self._replicas} replicas acknowledged it in time",
@@ -219,20 +219,20 @@ class Commands:
         answers = yield from _run(CREATE, calls, after=[taking, *self._reading([lock, entry])])
         replies, epochs = answers
         count = len(calls)
-        _accepted(replies[: count + 1])
+        accepted(replies[: count + 1])
         holder, data = self._values(replies[count + 1 :])
         versions = _versions((replies[:count], epochs))
         return Locked(holder == operation.token.encode(), data, versions)
 
     def _unlock(self, operation: Unlock) -> Talk:
         calls = [(1, self._lock_of(operation.entry), operation.token)]
-        _accepted((yield from _run(UNLOCK, calls))[0])
+        accepted((yield from _run(UNLOCK, calls))[0])
         return None
 
     def _store(self, operation: Store) -> Talk:
         storing = ("SET", self._entry + operation.entry, operation.data, "PX", operation.ttl_ms)
         calls = [(1, self._lock_of(operation.entry), operation.unlock)] if operation.unlock else []
-        _accepted((yield from _run(UNLOCK, calls, before=[storing]))[0])
+        accepted((yield from _run(UNLOCK, calls, before=[storing]))[0])
         return None
 
     def _lock_of(self, entry: str) -> str:
@@ -247,7 +247,7 @@ class Commands:
         """What ``_reading`` has read."""
         if self._per_key:
             return [_value(reply) for reply in replies]
-        values: list[Any] = _accepted(replies)[0] if replies else []
+        values: list[Any] = accepted(replies)[0] if replies else []
         return values
 
     def _calls(self, things: Sequence[str], ttl_ms: int, *words: Word) -> list[Command]:
@@ -264,7 +264,7 @@ class Commands:
 
 def ping() -> Generator[Sequence[Command], Answers, None]:
     """Asks for a sign of life."""
-    _accepted((yield [("PING",)])[0])
+    accepted((yield [("PING",)])[0])
 
 
 def nonces(count: int) -> list[str]:
@@ -293,7 +293,8 @@ def _run(
     return answers
 
 
-def _accepted(replies: Replies) -> Replies:
+def accepted(replies: Replies) -> Replies:
+    """*replies*, where none of them is a refusal; else that is raised."""
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
@@ -310,13 +311,13 @@ def _value(reply: Any) -> bytes | None:
 def _versions(answers: Answers) -> tuple[str, ...]:
     """The versions that a script returned, each behind the epoch of its node."""
     replies, epochs = answers
-    told = zip(_accepted(replies), epochs)
+    told = zip(accepted(replies), epochs)
     return tuple([epoch + v.decode("latin-1") for versions, epoch in told for v in versions])
 
 
 def _milliseconds(replies: Replies) -> int:
     """What TIME, the first of *replies*, says."""
-    seconds, microseconds = _accepted(replies)[0]
+    seconds, microseconds = accepted(replies)[0]
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 

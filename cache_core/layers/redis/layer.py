@@ -19,6 +19,7 @@ from cache_core.events import logger
 from cache_core.layers.base import Fetch, Fetched, RemoteOperation, RemoteResult
 from cache_core.layers.breaker import Breaker
 from cache_core.layers.deadline import left
+from cache_core.layers.redis import reports
 from cache_core.layers.redis.commands import Commands, ping
 from cache_core.layers.redis.node import Nodes
 from cache_core.layers.redis.topology import Topology
@@ -166,6 +167,30 @@ class RedisLayer:
             return sum(_walk(node, commands.sweep(batch), seconds) for node in nodes)
         except Exception as error:
             raise self._failure(error, "sweep") from error
+
+    def write_report(self, member: str, data: bytes, life: float) -> None:
+        """See ``ReportingLayer``."""
+        talk = reports.writing(self._namespace, member, data, round(life * 1000))
+        self._reporting(talk, self._options.write_timeout)
+
+    def report_members(self, most: int, timeout: float) -> list[tuple[str, float]]:
+        """See ``ReportingLayer``."""
+        told: list[tuple[str, float]] = self._reporting(
+            reports.members(self._namespace, most), timeout
+        )
+        return told
+
+    def read_reports(self, members: Sequence[str], most_bytes: int, timeout: float) -> list[bytes]:
+        """See ``ReportingLayer``."""
+        talk = reports.documents(self._namespace, members, most_bytes)
+        told: list[bytes] = self._reporting(talk, timeout)
+        return told
+
+    def _reporting(self, talk: Generator[Any, Any, T], timeout: float) -> T:
+        try:
+            return _run(self._threads.get(), talk, timeout)
+        except Exception as error:
+            raise self._failure(error, "report") from error
 
     def describe(self) -> str:
         """Where Redis is, for people: host, port and database, never a password."""
