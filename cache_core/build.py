@@ -14,6 +14,7 @@ from cache_core.events import Hooks
 from cache_core.layers.breaker import Breaker
 from cache_core.layers.guard import guarded
 from cache_core.layers.memory import MemoryLayer
+from cache_core.layers.orders import order_of
 from cache_core.observe.logs import LogHook
 from cache_core.protocol.call import Target
 from cache_core.protocol.runtime import Runtime
@@ -70,6 +71,7 @@ def build_runtime(
             max_entries=settings.local_max_entries,
             max_bytes=settings.local_max_bytes,
             clock=clock,
+            order=order_of(settings.local_eviction),
         ),
         remote=remote,
         clock=clock,

@@ -24,6 +24,7 @@ from cache_core.fields import (
     whole,
 )
 from cache_core.layers.base import RemoteLayer
+from cache_core.layers.orders import ORDERS
 from cache_core.policy.environ import SEPARATOR, below, read_one, read_use_cases
 from cache_core.policy.overrides import EVERYTHING
 from cache_core.policy.policy import Consistency, Policy, read_policies, read_policy
@@ -32,6 +33,7 @@ from cache_core.wire.codecs import CODEC_NAMES, CodecChoice
 
 if TYPE_CHECKING:
     from cache_core.events import Hook
+    from cache_core.layers.eviction import MakeOrder
 
 OnMarkFailure = Literal["fail", "outbox", "proceed"]
 OnInvalidationFailure = Literal["queue", "raise", "both"]
@@ -60,6 +62,8 @@ class Settings:
             ``cache_core.layers.base.RemoteLayer``, or the dotted path of one.
         local_max_entries: The most entries in this process's memory.
         local_max_bytes: The most bytes of them, also as text like "64MiB".
+        local_eviction: Which entries go first when there is no room: "s3fifo", "lru", "lfu", "fifo",
+            "ttl", or a callable that makes a ``cache_core.layers.eviction.Order``.
         default: The weakest tier of every use case's policy.
         use_cases: Policy by use case; wins over the decorator.
         provider: A further tier that somebody else keeps; see ``cache_core.policy.provider``.
@@ -113,6 +117,7 @@ class Settings:
     remote: RemoteLayer | None = None
     local_max_entries: int = 10_000
     local_max_bytes: int = 64 << 20
+    local_eviction: str | MakeOrder = "s3fifo"
     default: Policy = field(default_factory=Policy)
     use_cases: Mapping[str, Policy] = field(default_factory=dict)
     provider: Provider | None = None
@@ -277,6 +282,16 @@ def _codec(value: object) -> object:
     raise Refused(expected, "A codec has the methods dumps and loads.")
 
 
+def _eviction(value: object) -> object:
+    if callable(value):
+        return value
+    name = value.strip().lower() if isinstance(value, str) else ""
+    if name in ORDERS:
+        return name
+    expected = f"one of {', '.join(map(repr, ORDERS))}, or a callable that makes an Order"
+    raise Refused(expected, did_you_mean(name, ORDERS))
+
+
 def _remote(value: object) -> object:
     expected = "an object with the methods of RemoteLayer or its dotted path"
     remote = _imported(value, expected)
@@ -319,6 +334,7 @@ _READERS: Mapping[str, _Reader] = {
     "remote": _plain(_remote),
     "local_max_entries": _plain(whole()),
     "local_max_bytes": _plain(size),
+    "local_eviction": _plain(_eviction),
     "default": read_policy,
     "use_cases": _read_use_cases,
     "provider": _plain(_provider),

@@ -6,10 +6,10 @@ always are part of the key, in one way or another: two tenants never share an en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias, Union
 
-from cache_core.errors import DeclarationError, UnkeyableValue
+from cache_core.errors import DeclarationError, UnkeyableValue, did_you_mean
 from cache_core.keys.function import failure, place
 from cache_core.keys.text import id_text
 
@@ -113,3 +113,126 @@ def _level(function: Callable[..., Any], name: object, given: object) -> Level:
         "its name and a callable that takes the id out of the argument, or a callable of the "
         "function's arguments."
     )
+
+
+class Branch:
+    """A level of a tree of tenants, with the levels below it.
+
+    Args:
+        name: What it is called, for example ``"organization"``; once in all trees.
+        id: Where its id is: the name of a parameter, or a callable without arguments that finds it,
+            as in the request that the running code answers. By default a parameter called as the
+            level with ``_id`` behind.
+        below: The levels below it.
+    """
+
+    __slots__ = ("below", "id", "name")
+
+    def __init__(
+        self, name: str, id: str | Callable[[], object] | None = None, *below: Branch
+    ) -> None:
+        self.name = name
+        self.id = f"{name}_id" if id is None else id
+        self.below = below
+
+
+class Tenancy:
+    """The trees of tenants of an application, each independent of the others.
+
+    Args:
+        trees: The topmost level of each.
+
+    Raises:
+        DeclarationError: Two levels have one name.
+
+    Example:
+        >>> tenants = Tenancy(
+        ...     Branch("organization", "org_id", Branch("user")), Branch("project", lambda: 3)
+        ... )
+        >>> tenants.of("user")
+        {'organization': 'org_id', 'user': 'user_id'}
+        >>> tenants.path("user", organization=1, user=2), tenants.path("project")
+        ({'organization': '1', 'user': '2'}, {'project': '3'})
+    """
+
+    def __init__(self, *trees: Branch) -> None:
+        self._paths: dict[str, tuple[Branch, ...]] = {}
+        for path in _paths(trees, ()):
+            name = path[-1].name
+            if name in self._paths:
+                raise DeclarationError(
+                    f"Two tenant levels are called {name!r}; an id would not tell which one it is "
+                    "of. Give one of them another name."
+                )
+            self._paths[name] = path
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The names of all levels, each after the one above it."""
+        return tuple(self._paths)
+
+    def of(self, level: str, **where: TenantId) -> dict[str, TenantId]:
+        """What ``cached(tenant=...)`` is given for a function whose data belongs to *level*.
+
+        Args:
+            level: The name of a level.
+            where: Where the ids of some levels are for this function, as in ``TenantId``.
+
+        Raises:
+            DeclarationError: There is no such level, or none on its path.
+        """
+        path = self._path(level, where)
+        return {each.name: where.get(each.name) or _where(each) for each in path}
+
+    def path(self, level: str, **ids: object) -> dict[str, str]:
+        """The ids from the topmost level down to *level*, for ``invalidate_tenant`` and ``Values``.
+
+        Args:
+            level: The name of a level.
+            ids: The ids; those that are left out are asked for where the level has a callable.
+
+        Raises:
+            DeclarationError: There is no such level, none on its path, or an id is missing.
+            UnkeyableValue: An id is None or empty, or has no stable text.
+        """
+        found = {}
+        for each in self._path(level, ids):
+            if each.name not in ids and not callable(each.id):
+                raise DeclarationError(
+                    f"{level!r} is below {each.name!r}, whose id is missing; give {each.name}=..."
+                )
+            given = ids[each.name] if each.name in ids else each.id()  # type: ignore[operator]
+            found[each.name] = tenant_text(each.name, given)
+        return found
+
+    def _path(self, level: str, given: Mapping[str, object]) -> tuple[Branch, ...]:
+        if level not in self._paths:
+            hint = did_you_mean(level, self._paths)
+            raise DeclarationError(f"There is no tenant level {level!r}. {hint}".rstrip())
+        path = self._paths[level]
+        names = [each.name for each in path]
+        for name in given:
+            if name not in names:
+                raise DeclarationError(
+                    f"{name!r} is no level on the path {', '.join(names)}. "
+                    f"{did_you_mean(name, names)}".rstrip()
+                )
+        return path
+
+
+def _paths(branches: tuple[Branch, ...], above: tuple[Branch, ...]) -> Iterator[tuple[Branch, ...]]:
+    for branch in branches:
+        path = (*above, branch)
+        yield path
+        yield from _paths(branch.below, path)
+
+
+def _where(branch: Branch) -> TenantId:
+    find = branch.id
+    if isinstance(find, str):
+        return find
+
+    def found(*args: Any, **kwargs: Any) -> object:  # noqa: ARG001 - whatever the function takes
+        return find()
+
+    return found

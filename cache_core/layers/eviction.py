@@ -1,26 +1,17 @@
-"""Which entry goes when there is no room: S3-FIFO with one recency bit.
-
-Source: Yang, Zhang, Qiu, Yue, Vinayak, "FIFO queues are all you need for cache eviction",
-SOSP 2023. New entries wait in a small queue. Those that are read there move to the main queue;
-the rest leave, and only a ghost of them is remembered for a while. Who comes back as a ghost goes
-to the main queue at once. A scan of keys that are read once therefore passes through the small
-queue and never touches the entries that are in use.
+"""Entries, and how many of them there may be; which of them goes first is an order's business.
 
 A read only sets a bit (``entry.hot = True``), so it needs no lock; everything here runs under the
-lock of the layer. Nothing here knows of keys being looked up, of threads or of time.
+lock of the layer. Nothing here knows of keys being looked up or of threads.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-
-_SMALL_QUEUE = 10  # The small queue holds a tenth (the paper's figure; it is not sensitive).
-_SECOND_CHANCES = 100  # Bounds one eviction where readers make entries hot faster than it looks.
 
 
 class _Link:
@@ -119,8 +110,7 @@ class Queue(_Link):
         entry.before, entry.after = last, self
         last.after = self.before = entry
         entry.queue = self
-        self.count += 1
-        self.weight += entry.weight
+        self._add(1, entry.weight)
 
     def remove(self, entry: Entry) -> None:
         """Takes *entry* out, wherever it stands."""
@@ -128,8 +118,7 @@ class Queue(_Link):
         entry.after.before = entry.before
         # With its links, an entry that a reader still holds would keep its neighbours alive.
         del entry.before, entry.after, entry.queue
-        self.count -= 1
-        self.weight -= entry.weight
+        self._add(-1, -entry.weight)
 
     def replace(self, old: Entry, new: Entry) -> None:
         """Puts *new* where *old* stands."""
@@ -137,82 +126,81 @@ class Queue(_Link):
         new.before.after = new.after.before = new
         del old.before, old.after, old.queue
         new.queue = self
-        self.weight += new.weight - old.weight
+        self._add(0, new.weight - old.weight)
+
+    def _add(self, entries: int, weight: int) -> None:
+        self.count += entries
+        self.weight += weight
+        self.group.count += entries
+        self.group.weight += weight
 
 
-class _Ghosts:
-    """Hashes of keys that left the small queue last; a collision only lets a key skip that queue.
+class Order(Protocol):
+    """In which order entries go when there is no room; see ``orders`` for those that there are.
 
-    A ghost that was taken leaves its place in the order behind; the place counts until it is the
-    oldest, so there are never more places than the limit.
+    Every entry waits in one of its queues. Anybody may take one out, or put a new one in the place
+    of an old one; the order looks at its queues again each time that it is asked.
     """
 
-    __slots__ = ("_known", "_order")
+    def admit(self, entry: Entry) -> None:
+        """Puts a new entry into one of the queues."""
+        ...
 
-    def __init__(self) -> None:
-        self._known: set[int] = set()
-        self._order: deque[int] = deque()
+    def next_to_go(self, now: float, *, is_full: bool) -> Entry:
+        """The entry that is least worth keeping; there is one. It stays in its queue.
 
-    def take(self, key: Hashable) -> bool:
-        """Whether *key* was here; it is not any more."""
-        ghost = hash(key)
-        known = ghost in self._known
-        self._known.discard(ghost)
-        return known
+        Args:
+            now: Seconds of the monotonic clock.
+            is_full: Whether there are too many entries; else they are too heavy.
+        """
+        ...
 
-    def add(self, key: Hashable, *, limit: int) -> None:
-        """Remembers *key* as the newest of at most *limit*."""
-        ghost = hash(key)
-        self._known.add(ghost)
-        self._order.append(ghost)
-        while len(self._order) > limit:
-            self._known.discard(self._order.popleft())
+    def gone(self, entry: Entry) -> None:
+        """*entry* is evicted; it has still its queue."""
+        ...
+
+
+MakeOrder = Callable[["Group"], Order]
+"""Makes the order of a group; its queues are made with the group."""
 
 
 class Group:
-    """Entries that share their limits: two queues, the ghosts, and counters of what happened.
+    """Entries that share their limits, and counters of what happened.
 
     Args:
         max_entries: How many entries are kept at most.
         max_bytes: What they weigh together at most; None for no such limit.
+        order: Makes the order in which they go.
 
     Attributes:
+        count: How many entries there are.
+        weight: What they weigh, in bytes.
         evictions: Entries that had to make room.
         expired: Entries that were found past their time and removed.
         rejected: Values heavier than the whole group may be, which were not kept.
     """
 
     __slots__ = (
-        "_ghosts",
-        "_main",
-        "_small",
+        "_make",
+        "_order",
+        "count",
         "evictions",
         "expired",
         "max_bytes",
         "max_entries",
         "rejected",
+        "weight",
     )
 
     max_entries: int
     max_bytes: float
-    _small: Queue
-    _main: Queue
-    _ghosts: _Ghosts
+    _order: Order
 
-    def __init__(self, max_entries: int, max_bytes: int | None) -> None:
+    def __init__(self, max_entries: int, max_bytes: int | None, order: MakeOrder) -> None:
+        self._make = order
         self.limit(max_entries, max_bytes)
         self.evictions = self.expired = self.rejected = 0
         self.reset()
-
-    @property
-    def count(self) -> int:
-        """How many entries there are."""
-        return self._small.count + self._main.count
-
-    @property
-    def weight(self) -> int:
-        """What the entries weigh, in bytes."""
-        return self._small.weight + self._main.weight
 
     def limit(self, max_entries: int, max_bytes: int | None) -> None:
         """Sets the limits; evicting down to them is up to the caller."""
@@ -225,47 +213,24 @@ class Group:
 
     def admit(self, entry: Entry) -> None:
         """Lets a new entry in; its place has been made."""
-        queue = self._main if self._ghosts.take(entry.key) else self._small
-        queue.append(entry)
+        self._order.admit(entry)
 
     def evict(self, now: float) -> Entry:
         """Takes out the entry that is least worth keeping; there must be one.
 
         Args:
-            now: Seconds of the monotonic clock; an expired entry gets no second chance.
+            now: Seconds of the monotonic clock.
         """
-        entry = self._next_to_go()
-        for _ in range(_SECOND_CHANCES):
-            if not entry.hot or entry.expires <= now:
-                break
-            entry.hot = False
-            entry.queue.remove(entry)
-            self._main.append(entry)
-            entry = self._next_to_go()
-        self._let_go(entry, now)
-        return entry
-
-    def reset(self) -> None:
-        """Begins again without entries and ghosts; the counters go on."""
-        self._small = Queue(self)
-        self._main = Queue(self)
-        self._ghosts = _Ghosts()
-
-    def _next_to_go(self) -> Entry:
-        """The oldest entry of the small queue while that has its share, else of the main queue."""
-        small, main = self._small, self._main
-        if self.count >= self.max_entries:
-            small_is_full = small.count * _SMALL_QUEUE >= self.count
-        else:
-            small_is_full = small.weight * _SMALL_QUEUE >= self.weight
-        small_goes = small.count and (small_is_full or not main.count)
-        return (small if small_goes else main).oldest()
-
-    def _let_go(self, entry: Entry, now: float) -> None:
-        if entry.queue is self._small:
-            self._ghosts.add(entry.key, limit=self.count)
+        entry = self._order.next_to_go(now, is_full=self.count >= self.max_entries)
+        self._order.gone(entry)
         entry.queue.remove(entry)
         if entry.expires <= now:
             self.expired += 1
         else:
             self.evictions += 1
+        return entry
+
+    def reset(self) -> None:
+        """Begins again without entries and what was remembered of others; the counters go on."""
+        self.count = self.weight = 0
+        self._order = self._make(self)

@@ -2,7 +2,7 @@
 
 Readers look into ``MemoryLayer.entries`` directly, without a lock and without a call; one dict
 look-up is atomic in CPython. Writers take a lock. Which entry goes when there is no room is decided
-in ``eviction``; an entry past its time is refused by its reader, and every write removes a few
+in ``orders``; an entry past its time is refused by its reader, and every write removes a few
 such entries, so that they do not linger.
 """
 
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from cache_core.layers.eviction import Entry, Group
+from cache_core.layers.orders import S3Fifo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from types import TracebackType
 
     from cache_core.clock import Clock
+    from cache_core.layers.eviction import MakeOrder
 
 __all__ = ["Entry", "MemoryLayer", "MemoryReport"]
 
@@ -61,6 +63,7 @@ class MemoryLayer:
         max_entries: How many entries the shared group keeps at most; at least 1.
         max_bytes: What these weigh together at most, in bytes; None for no such limit.
         clock: Where the layer reads the time that ``Entry.expires`` is compared with.
+        order: In which order entries go when there is no room; of each group by itself.
 
     Attributes:
         entries: Every entry by its key. Always the same dict; read it, never write to it. A reader
@@ -76,13 +79,15 @@ class MemoryLayer:
         max_entries: int = 10_000,
         max_bytes: int | None = 64 * 1024 * 1024,
         clock: Clock,
+        order: MakeOrder = S3Fifo,
     ) -> None:
         _check_limits(max_entries, max_bytes)
         self.entries: dict[Hashable, Entry] = {}
         self._clock = clock
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._groups: dict[str | None, Group] = {None: Group(max_entries, max_bytes)}
+        self._groups: dict[str | None, Group] = {None: Group(max_entries, max_bytes, order)}
+        self._order = order
         self._walk: Iterator[Hashable] = iter(())
         self._writing = _Writing(self._repair)
         _layers.add(self)
@@ -155,6 +160,18 @@ class MemoryLayer:
         entries = self.entries.copy().items()
         return sum(self.discard(key, entry) for key, entry in entries if condition(key, entry))
 
+    def discard_expired(self) -> int:
+        """Removes every entry that is past its time, and returns how many those were."""
+        with self._writing as freed:
+            if freed is None:
+                return 0
+            now = self._clock.monotonic()
+            freed.extend([each for each in self.entries.copy().values() if each.expires <= now])
+            for entry in freed:
+                entry.queue.group.expired += 1
+                self._remove(entry)
+            return len(freed)
+
     def limit(
         self, group: str | None, *, max_entries: int | None = None, max_bytes: int | None = None
     ) -> None:
@@ -208,7 +225,7 @@ class MemoryLayer:
     def _group(self, name: str | None) -> Group:
         group = self._groups.get(name)
         if group is None:
-            group = self._groups[name] = Group(self._max_entries, self._max_bytes)
+            group = self._groups[name] = Group(self._max_entries, self._max_bytes, self._order)
         return group
 
     def _takes_the_place(self, entry: Entry, home: Group, old: Entry) -> bool:

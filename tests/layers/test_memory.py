@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cache_core.layers.eviction import Group
 from cache_core.layers.memory import Entry, MemoryLayer, MemoryReport
+from cache_core.layers.orders import S3Fifo
 from cache_core.testing import FakeClock
 from tests.benchmarks.hit_ratio import local_layer, lru, percent, zipf, zipf_with_shift
 
@@ -276,7 +277,7 @@ def test_an_entry_expires_at_its_time_and_not_before(clock):
 
 def test_an_expired_entry_gets_no_second_chance():
     """Being read lately does not save what may not be served any more, and it counts as expired."""
-    group = Group(2, None)
+    group = Group(2, None, S3Fifo)
     old, good = entry("old", expires=5), entry("good")
     for key, kept in (("old", old), ("good", good)):
         kept.key, kept.hot = key, kept is old

@@ -26,7 +26,7 @@ from uuid import UUID
 import pytest
 import redis
 
-from cache_core import Cache, Delivery, Policy
+from cache_core import Delivery, Policy
 from cache_core.clock import SystemClock
 from cache_core.errors import ConfigurationError, DeclarationError, UseCaseExists
 from cache_core.events import Bypassed, LayerFailed, NotStored, Reason, SharedValueChanged
@@ -40,46 +40,6 @@ SECRET = "only for the tests of gcache's defects"
 PATIENT = {"connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
 REMOTE_ONLY = {"remote": 300}
 LOCAL_ONLY = {"local": 300}
-
-
-@pytest.fixture
-def server(redis_server):
-    """The shared Redis, empty."""
-    redis_server.flush()
-    return redis_server
-
-
-@pytest.fixture
-def make_cache():
-    """Makes caches, ``make_cache(server)`` on a Redis, and closes them after the test."""
-    made = []
-
-    def make(server=None, **settings):
-        if server is not None:
-            settings.setdefault("redis", {"url": server.url, **PATIENT})
-            settings.setdefault("secrets", (SECRET,))
-        made.append(Cache(namespace="seeds", **settings))
-        return made[-1]
-
-    yield make
-    for cache in made:
-        cache.close()
-
-
-@pytest.fixture(params=["embedded", "redis"])
-def make_any(request, make_cache):
-    """Makes caches without a store, then once more over a real Redis."""
-    if request.param == "embedded":
-        return make_cache
-    server = request.getfixturevalue("server")
-    return lambda **settings: make_cache(server, **settings)
-
-
-@pytest.fixture
-def raw(server):
-    """A plain client of the server."""
-    with redis.Redis(host=server.host, port=server.port) as client:
-        yield client
 
 
 class Source:
@@ -737,6 +697,7 @@ def test_d11_a_loader_runs_in_the_thread_of_its_caller(make_any):
         with cache.enable():
             assert get(n) == n
 
+    request(8)  # begins the thread that reports figures
     before = threading.active_count()
     assert in_threads(8, request) == []
     assert threading.active_count() == before
