@@ -123,6 +123,7 @@ class Cache(Invalidating, Telling):
         with self._building:
             if self._runtime is None:
                 self._runtime = self._build(self._settings)
+                self._runtime.tell_of_ramp_down = self.control.keep_down
                 report_from(self.reporters, self._runtime)
             return self._runtime
 
@@ -194,6 +195,7 @@ class Cache(Invalidating, Telling):
         codec: CodecChoice | None = None,
         schema: str | None = "auto",
         cache_errors: ErrorsOrOne = (),
+        compare: Callable[[Any, Any], object] | None = None,
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """Declares a function (sync or async) as a use case of this cache.
 
@@ -229,6 +231,8 @@ class Cache(Invalidating, Telling):
             cache_errors: Classes of errors that are answers of the function, as ``DoesNotExist``
                 is: they are kept as values are (see ``negative_ttl`` of ``Policy``), and raised
                 again from the cache.
+            compare: Called by shadow reads with a cached and a loaded value; true where they are
+                the same. By default the bytes are compared that the codec makes of them.
 
         Returns:
             A decorator. The decorated function keeps its signature and has the handles of
@@ -279,6 +283,7 @@ class Cache(Invalidating, Telling):
                 codec=codec,
                 version=version,
                 cache_errors=answers,
+                compare=compare,
             )
             if self._runtime is not None:
                 check_encryption(self._runtime.settings, [own])

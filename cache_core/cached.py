@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cache_core.keys.key import Key
     from cache_core.keys.usecase import UseCase
     from cache_core.policy.policy import Policy
+    from cache_core.protocol.comparing import Comparator
     from cache_core.protocol.scope import AnyScope, Holder
     from cache_core.wire.codecs import CodecChoice
 
@@ -61,6 +62,8 @@ class CachedFunction:
         codec: What turns its values into bytes; None for the cache's own choice.
         version: Its version function; None for none.
         cache_errors: The errors of the function that are kept as values are.
+        compare: Whether a cached and a loaded value are the same; None for the form they are kept
+            in.
 
     Attributes:
         late: Value -> things that its entry depends on besides those of the call, in canonical
@@ -81,6 +84,7 @@ class CachedFunction:
         codec: CodecChoice | None,
         version: Callable[..., Any] | None,
         cache_errors: Errors = (),
+        compare: Comparator | None = None,
     ) -> None:
         self.cache = cache
         self.use_case = use_case
@@ -89,6 +93,7 @@ class CachedFunction:
         self.codec = codec
         self.version = version
         self.cache_errors = cache_errors
+        self.compare = compare
         self.late = dependencies.late
         self.function = binding.function
         self.calls_while_off = 0

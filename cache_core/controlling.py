@@ -22,8 +22,10 @@ from cache_core.control.following import THING, FollowingReport
 from cache_core.control.listing import Controlled, Listing
 from cache_core.control.records import Change, Edit, Override, Snapshot
 from cache_core.errors import OverrideConflict, did_you_mean
+from cache_core.events import logger
 from cache_core.fields import Problems, text
 from cache_core.policy.overrides import EVERYTHING
+from cache_core.policy.policy import Policy
 from cache_core.policy.tiers import NOTHING
 from cache_core.protocol.drivers import run
 from cache_core.protocol.operations import Ask
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 10
 """How often a change is tried that expects nothing, while others change the same override."""
 
+_OF_RAMPING_DOWN = frozenset({"ramp_local", "ramp_remote", "note"})
 _NO_REVISIONS: Mapping[str, str] = {}
 
 
@@ -249,6 +252,28 @@ class Control:
         problems.raise_any()
         revisions = _NO_REVISIONS if expected is None else {use_case: expected}
         return self._write({use_case: Wish({}, steps=planned)}, said, revisions)[use_case]
+
+    def keep_down(self, use_case: str, why: str) -> None:
+        """Has every process follow this one, where the objective of a use case has ramped it down.
+
+        Where the store does not take it, it stays with this process until that ends.
+
+        Args:
+            use_case: Its name.
+            why: What the history tells.
+        """
+        self._cache.runtime.following.beside(partial(self._keep_down, use_case, why))
+
+    def _keep_down(self, use_case: str, why: str) -> None:
+        try:
+            self.change(use_case, by="cache_core", why=why, cause="objective", ramp=0)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it, and it holds here
+            logger.error("That %r is ramped down holds in this process only: %s", use_case, error)
+            return
+        overrides = self._cache.runtime.overrides
+        own = overrides.here.get(use_case, Policy()).to_mapping()
+        left = {name: own[name] for name in own if name not in _OF_RAMPING_DOWN}
+        overrides.set(use_case, Policy(**left) if left else None)
 
     # -- looking ---------------------------------------------------------------------------------
 

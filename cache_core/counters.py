@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from math import inf
 
 from cache_core.events import Layer, Outcome, Reason
+from cache_core.evidence import Checks, Fills
 
 
 class Cell:
@@ -47,6 +48,12 @@ class Histogram:
         """Counts one duration."""
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.sum += seconds
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds that one took on average; None where there was none."""
+        number = sum(self.counts)
+        return self.sum / number if number else None
 
     def clear(self) -> None:
         """Begins again with nothing."""
@@ -84,6 +91,9 @@ class Tally:
         load_times: How long the loader ran each time, failed runs included.
         bytes_read, bytes_written: Bytes of entries that came from or went to the remote layer.
         invalidations: Single entries and whole-use-case flushes asked for by hand.
+        round_trips: What was asked of the remote layer for calls of the use case.
+        checks: What comparing entries with their source has shown.
+        fills: How often entries are filled again.
     """
 
     __slots__ = (
@@ -91,6 +101,8 @@ class Tally:
         "_lock",
         "bytes_read",
         "bytes_written",
+        "checks",
+        "fills",
         "invalidations",
         "joined",
         "load_failures",
@@ -99,17 +111,20 @@ class Tally:
         "local_hits",
         "remote_hits",
         "request_hits",
+        "round_trips",
     )
 
     def __init__(self) -> None:
         self._cells: dict[tuple[Outcome, str, Reason], Cell] = {}
         self.load_times = Histogram()
+        self.checks, self.fills = Checks(), Fills()
         self._start()
 
     def _start(self) -> None:
         self.request_hits = self.local_hits = self.remote_hits = 0
         self.loads = self.load_failures = self.joined = self.invalidations = 0
         self.bytes_read = self.bytes_written = 0
+        self.round_trips = 0
         self.load_times.clear()
         # Reentrant: a finalizer or a signal handler that runs under it may call a cached function.
         self._lock = threading.RLock()
@@ -170,3 +185,5 @@ class Tally:
     def after_fork(self) -> None:
         """A child process starts with a free lock and its own figures."""
         self._start()
+        self.checks.start()
+        self.fills.start()

@@ -47,6 +47,7 @@ class Reason(str, Enum):
     RECONFIGURED = "reconfigured"
     VERSIONS_UNKNOWN = "versions_unknown"
     NO_CONTEXT = "no_context"
+    SHADOW_READ = "shadow_read"
 
     # A layer has nothing to serve.
     ABSENT = "absent"
@@ -79,6 +80,8 @@ class Reason(str, Enum):
 
     # Something failed.
     REMOTE_ERROR = "remote_error"
+    INCOMPARABLE = "incomparable"
+    TOO_BUSY = "too_busy"
 
 
 class Layer(str, Enum):
@@ -293,6 +296,42 @@ class SharedValueChanged:
     use_case: str
 
 
+@dataclass(frozen=True, slots=True)
+class Mismatched:
+    """A shadow read has shown that an entry was wrong. Neither value nor key nor id is told.
+
+    Args:
+        use_case: Whose.
+        layer: The layer that had the entry.
+        age: Seconds since that was loaded.
+        digest: Stands for the entry; the same one has the same digest in every process.
+        stored: The versions that it was kept under.
+        current: Those that the store had after the check.
+        detail: What that means.
+    """
+
+    use_case: str
+    layer: Layer
+    age: float
+    digest: str
+    stored: tuple[str, ...]
+    current: tuple[str, ...]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RampedDown:
+    """The ramps of a use case went to 0: the *score* of *samples* checks is below its objective.
+
+    Both are percentages, as in ``Policy``.
+    """
+
+    use_case: str
+    objective: float
+    score: float
+    samples: int
+
+
 Event = Union[
     Bypassed,
     Missed,
@@ -309,6 +348,8 @@ Event = Union[
     Invalidated,
     PolicyChanged,
     SharedValueChanged,
+    Mismatched,
+    RampedDown,
 ]
 EVENTS: tuple[type, ...] = get_args(Event)
 Hook = Callable[[Event], object]

@@ -166,6 +166,8 @@ def _decided(call: Call) -> _Verdict | None:
     around = runtime.current.active.get()
     if not runtime.settings.enabled:
         reason, detail = Reason.SWITCHED_OFF, "the whole cache: enabled=False"
+    elif call.plan.is_trial and not (call.local_off and call.remote_off):
+        reason = Reason.SHADOW_READ
     elif around is not None and call.key in around.at(call.started).memo:
         return _Verdict(Outcome.HIT, Layer.REQUEST)
     elif call.local_off is not None and call.remote_off is not None:

@@ -21,6 +21,7 @@ WHY: Mapping[Reason, str] = {
     Reason.SNAPSHOT: "the running transaction sees the database as it was at its beginning",
     Reason.VERSIONS_UNKNOWN: "the current versions cannot be told",
     Reason.RECONFIGURED: "the cache was configured anew",
+    Reason.SHADOW_READ: "its policy has every answer come from the source (shadow 'only')",
     Reason.ABSENT: "nothing is there",
     Reason.EXPIRED: "the time of the entry is over",
     Reason.INVALIDATED: "something that it depends on was invalidated",

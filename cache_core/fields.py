@@ -190,6 +190,22 @@ def early_refresh(value: object) -> float | str:
     return _within(_number(number), 0, 99, expected)
 
 
+def shadow(value: object) -> float | str:
+    """Either "off" or "only", or a percentage of the hits, also as text."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in ("only", "off") or value is False:
+        return "only" if word == "only" else 0.0
+    number = value.strip().removesuffix("%") if isinstance(value, str) else value
+    expected = "'off', 'only' or a percentage of the hits from 0 to 100"
+    return _within(_number(number), 0, 100, expected)
+
+
+def objective(value: object) -> float:
+    """A percentage from 50 to 100, also as text; less is a slip of units, as 0.999 is."""
+    number = value.strip().removesuffix("%") if isinstance(value, str) else value
+    return _within(_number(number), 50, 100, "a percentage from 50 to 100, for example 99.999")
+
+
 def duration(low: float = 0.0, high: float = YEARS_10) -> Coerce[float]:
     """Seconds from *low* to *high*: a number, a ``timedelta``, or text like "300" or "1h30m"."""
     bounds = f"seconds from {low:g} to {_long(high)}"

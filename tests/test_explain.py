@@ -335,7 +335,7 @@ def test_each_reason_of_a_miss_or_bypass_has_words():
         *(Reason.CHANGED_WHILE_LOADING, Reason.TOO_YOUNG, Reason.TOO_MANY_DEPENDENCIES),
         *(Reason.UNKNOWN_DEPENDENCY, Reason.OLD_DEPENDENCY, Reason.SKIPPED, Reason.REMOTE_ERROR),
         *(Reason.LOAD_FAILED, Reason.LOAD_SLOW, Reason.LOAD_PUT_OFF, Reason.REENTRANT),
-        *(Reason.FLIGHT_LATE, Reason.NO_CONTEXT),
+        *(Reason.FLIGHT_LATE, Reason.NO_CONTEXT, Reason.INCOMPARABLE, Reason.TOO_BUSY),
     }
     assert set(Reason) - of_loads == set(WHY)
 

@@ -165,6 +165,13 @@ class Following:
             self._loaded_under = _UNKNOWN
             self._again_from = self._looked_at = self.due = -inf
 
+    def beside(self, work: Work) -> None:
+        """Does *work*, which writes to the store, beside the caller where that takes time."""
+        if self.store.shared:
+            self._begin(work)
+        else:
+            work()
+
     def reload(self) -> bool:
         """Loads now, in this thread; whether that was possible. Not inside of a transaction."""
         with self._lock:

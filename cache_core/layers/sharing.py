@@ -160,6 +160,22 @@ def fingerprint(value: object) -> bytes | None:
     return blake2b(written.getbuffer(), digest_size=16).digest()
 
 
+def content(value: object) -> bytes | None:
+    """The content of *value* in a form in which equal ones are equal; None where it has none.
+
+    As for ``fingerprint``, but it does not depend on which parts are the same object. What holds
+    itself has no such form, nor has what cannot be pickled.
+    """
+    written = BytesIO()
+    pickler = _ContentPickler(written, _PROTOCOL)
+    pickler.fast = True
+    try:
+        pickler.dump(value)
+    except Exception:  # noqa: BLE001  # Classes raise anything when they are pickled.
+        return None
+    return written.getvalue()
+
+
 class _Pickled:
     """A value as bytes that never leave this process."""
 

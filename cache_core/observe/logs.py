@@ -24,7 +24,9 @@ from cache_core.events import (
     Event,
     Invalidated,
     LayerFailed,
+    Mismatched,
     NotStored,
+    RampedDown,
     Reason,
     SharedValueChanged,
     logger,
@@ -63,7 +65,9 @@ class LogHook:
         Bypassed,
         Invalidated,
         LayerFailed,
+        Mismatched,
         NotStored,
+        RampedDown,
         SharedValueChanged,
     )
 
@@ -91,6 +95,10 @@ class LogHook:
                 self._queued(event)
         elif isinstance(event, (BreakerOpened, BreakerClosed)):
             self._breaker(event)
+        elif isinstance(event, Mismatched):
+            self._mismatched(event)
+        elif isinstance(event, RampedDown):
+            self._ramped_down(event)
         elif isinstance(event, SharedValueChanged):
             self._advise(
                 event,
@@ -123,6 +131,34 @@ class LogHook:
             event.operation,
             event.error,
             left_out,
+        )
+
+    def _mismatched(self, event: Mismatched) -> None:
+        left_out = self._due((event.use_case, "mismatched"))
+        if left_out is not None:
+            self._log(
+                event,
+                logging.WARNING,
+                "A shadow read of %r found an entry that was wrong in the %s layer: entry %s, %.0f s "
+                "old; %s (%d more since the last such message)",
+                event.use_case,
+                event.layer.value,
+                event.digest,
+                event.age,
+                event.detail,
+                left_out,
+            )
+
+    def _ramped_down(self, event: RampedDown) -> None:
+        self._log(
+            event,
+            logging.ERROR,
+            "Use case %r is ramped down to 0: %.3f %% of %d shadow reads agreed, its objective is "
+            "%g %%; raise the ramp by hand when the cause is mended",
+            event.use_case,
+            event.score,
+            event.samples,
+            event.objective,
         )
 
     def _queued(self, event: Invalidated) -> None:

@@ -7,6 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cache_core.events import Outcome, Reason
+from cache_core.observe.advice import Facts
+from cache_core.observe.ledger import Ledger, lives_of
+from cache_core.observe.shadow import report_of
 
 if TYPE_CHECKING:
     from cache_core.cached import CachedFunction
@@ -36,6 +39,7 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
             function.use_case.name: {
                 "calls_while_off": function.calls_while_off,
                 **_figures(runtime.tally(function.use_case.name)),
+                **_worth(facts_of(runtime, function)),
             }
             for function in functions
         },
@@ -50,6 +54,21 @@ def report(runtime: Runtime, functions: Iterable[CachedFunction]) -> dict[str, A
         "feed": None if feed is None else asdict(feed.report(now)),
         "overrides": asdict(runtime.following.report()),
     }
+
+
+def facts_of(runtime: Runtime, function: CachedFunction) -> Facts:
+    """What is known of one use case in this process."""
+    name = function.use_case.name
+    tally, effective = runtime.tally(name), runtime.last_effective(function)
+    uptime = runtime.clock.monotonic() - runtime.started
+    trip = runtime.round_trips.answered.mean
+    ledger = Ledger.of(tally, effective, uptime=uptime, trip=trip)
+    return Facts(name, tally, effective, ledger)
+
+
+def _worth(facts: Facts) -> dict[str, Any]:
+    ledger = {**asdict(facts.ledger), **lives_of(facts.tally, facts.ttl)}
+    return {"shadow": report_of(facts.tally), "ledger": ledger}
 
 
 def _nodes(breaker: Breaker, now: float) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from cache_core.hottest import HotKey
+from cache_core.observe.advice import Advice, advise
 from cache_core.observe.fleet import FleetFigures, fleet_of
-from cache_core.observe.stats import report
+from cache_core.observe.stats import facts_of, report
 
 if TYPE_CHECKING:
     from cache_core.cached import CachedFunction
@@ -29,6 +30,10 @@ class Telling:
     def stats(self) -> dict[str, Any]:
         """What happened in this process since it started, as plain data."""
         return report(self.runtime, self.functions())
+
+    def advice(self) -> list[Advice]:
+        """What the figures of this process suggest; nothing where there is too little evidence."""
+        return advise([facts_of(self.runtime, each) for each in self.functions()])
 
     def fleet(self) -> FleetFigures:
         """What all processes that share the store have counted; takes 0.2 seconds at most.

@@ -22,6 +22,7 @@ Consistency = Literal["request", "feed", "feed_wait", "strict", "ttl"]
 Locking = Literal["auto", "on", "off"]
 InSnapshot = Literal["bypass", "hit"]
 EarlyRefresh = Union[float, Literal["auto"]]
+Shadow = Union[float, Literal["only"]]
 Duration = Union[float, timedelta, str]
 """Seconds as a number, a ``timedelta``, or text like "300" and "1h30m"."""
 PerLayer = Mapping[str, Any]
@@ -72,6 +73,11 @@ class Policy:
         negative_ttl: Life of None and of the errors that the decorator names with
             ``cache_errors``; by default None lives as other values do, an error 10 seconds at most.
         encrypt: Whether values are encrypted in Redis; needs secrets and the extra "encryption".
+        shadow: Percentage (0 to 100) of the hits that are checked: the caller gets what the source
+            has, and that is compared with what the cache would have given. "only" serves nothing
+            from the cache and checks every hit that there would have been. "off" checks none.
+        objective: Percentage (50 to 100) of the checks that must agree. When they surely do not,
+            the ramps of the use case go to 0 by themselves, until a person raises them.
         max_local_entries: The most entries that the use case may hold in the local layer.
         max_local_bytes: The most bytes of them, as a number or text like "64MiB".
         note: Why; shown to people beside the values.
@@ -99,6 +105,8 @@ class Policy:
     early_refresh: EarlyRefresh | None
     negative_ttl: float | None
     encrypt: bool | None
+    shadow: Shadow | None
+    objective: float | None
     max_local_entries: int | None
     max_local_bytes: int | None
     note: str | None
@@ -127,6 +135,8 @@ class Policy:
         early_refresh: float | str | None = None,
         negative_ttl: Duration | None = None,
         encrypt: bool | None = None,
+        shadow: float | str | None = None,
+        objective: float | str | None = None,
         max_local_entries: int | None = None,
         max_local_bytes: int | str | None = None,
         note: str | None = None,
@@ -153,6 +163,8 @@ class Policy:
             "early_refresh": early_refresh,
             "negative_ttl": negative_ttl,
             "encrypt": encrypt,
+            "shadow": shadow,
+            "objective": objective,
             "max_local_entries": max_local_entries,
             "max_local_bytes": max_local_bytes,
             "note": note,
@@ -227,6 +239,8 @@ _BUILT_IN: Mapping[str, Any] = MappingProxyType(
         "early_refresh": 0.0,
         "negative_ttl": None,
         "encrypt": False,
+        "shadow": 0.0,
+        "objective": None,
         "max_local_entries": None,
         "max_local_bytes": None,
         "note": None,
@@ -255,8 +269,8 @@ class Effective:
         enabled: False when a kill switch is thrown.
         local, remote: TTL and ramp of each layer.
         sticky, copy, consistency, lock, source_lag, in_snapshot, grace, stale_after_invalidation,
-            retry_after, soft_timeout, hard_timeout, early_refresh, negative_ttl, encrypt, max_local_entries,
-            max_local_bytes: As in ``Policy``.
+            retry_after, soft_timeout, hard_timeout, early_refresh, negative_ttl, encrypt, shadow,
+            objective, max_local_entries, max_local_bytes: As in ``Policy``.
         failed: The provider failed; no layer takes part until it answers.
         note: The strongest tier's words for people.
         sources: Field of ``Policy`` -> the tier that it comes from.
@@ -279,6 +293,8 @@ class Effective:
     early_refresh: EarlyRefresh
     negative_ttl: float | None
     encrypt: bool
+    shadow: Shadow
+    objective: float | None
     max_local_entries: int | None
     max_local_bytes: int | None
     failed: bool = False
@@ -306,7 +322,7 @@ def merge(*tiers: tuple[Source, Policy | None]) -> Effective:
 
     What no tier sets is built in: enabled, ramp 100, sticky "entity", copy "shared", consistency
     "request", lock "auto", no source lag, a bypass in snapshots, no grace, no timeouts, no early
-    refresh, no encryption. No TTL is built in: a layer for which nobody wishes a TTL is off, as is one whose TTL
+    refresh, no encryption, no shadow reads. No TTL is built in: a layer for which nobody wishes a TTL is off, as is one whose TTL
     is 0.
     """
     values = dict(_BUILT_IN)

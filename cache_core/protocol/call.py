@@ -15,6 +15,7 @@ from cache_core.protocol.scope import LoadingScope
 if TYPE_CHECKING:
     from cache_core.keys.usecase import UseCase
     from cache_core.policy.policy import Policy
+    from cache_core.protocol.comparing import Comparator
     from cache_core.protocol.failed import Errors
     from cache_core.protocol.found import Extras
     from cache_core.protocol.grace import Old
@@ -82,6 +83,11 @@ class Target(Protocol):
     @property
     def cache_errors(self) -> Errors:
         """The errors of the loader that are answers, and kept as such."""
+        ...
+
+    @property
+    def compare(self) -> Comparator | None:
+        """Whether a cached and a loaded value are the same; None for the form they are kept in."""
         ...
 
     def identify(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from cache_core.errors import Unstorable
@@ -20,6 +21,7 @@ from cache_core.protocol.lifetime import Lifetime, lifetime_of, sure_until
 from cache_core.protocol.operations import Convert, Loaded, Steps, Store
 from cache_core.protocol.plan import Kept
 from cache_core.protocol.rules import GoPast, jittered
+from cache_core.protocol.versions import birth_of
 from cache_core.wire.codecs import LARGE
 from cache_core.wire.entry import digest_of
 
@@ -93,12 +95,14 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
     entry = keep_here(call, loaded.value, lifetime, now=loaded.ended, weight=weight)
     if entry is not None:
         call.remember(entry)
+        plan.tally.fills.add(call.storage, call.stamp, call.started, _changed_ago(call))
     if lifetime.fresh <= 0:
         _not_stored(call, None, Reason.SKIPPED if call.found.skipped else Reason.NO_TTL)
     if entry is not None and data is not None:
         try:
             unlock = runtime.owner if call.locked else ""
             ttl_ms = int((life + lifetime.grace) * 1000)
+            plan.tally.round_trips += 1
             yield Store(call.storage, data, max(1, ttl_ms), unlock)
             call.locked = False
             plan.tally.bytes_written += len(data)
@@ -106,6 +110,13 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
         except Exception as error:  # noqa: BLE001 - as above, also what a layer must not raise
             call.failed("store", error)
     return entry
+
+
+def _changed_ago(call: Call) -> float:
+    """Seconds since the youngest of the call's versions was given; 0 where none says so."""
+    births = [birth for birth in map(birth_of, call.stamp) if isfinite(birth)]
+    now = call.started if call.runtime.remote is None else call.wall
+    return max(0.0, now - max(births) / 1000) if births else 0.0
 
 
 def _encoded(call: Call, loaded: Loaded, lifetime: Lifetime, *, large: bool) -> Steps[bytes | None]:
@@ -187,8 +198,14 @@ def entry_of(call: Call, mine: Any, *, created: float, expires: float) -> Kept:
     return entry
 
 
-def remember_value(call: Call, reason: Reason, value: Any) -> None:
-    """Two reads of a request agree also where its value could not be kept for others (P3)."""
+def remember_value(call: Call, reason: Reason | None, value: Any) -> None:
+    """Two reads of a request agree also where its value could not be kept for others (P3).
+
+    Args:
+        call: What it was loaded for.
+        reason: Why it is not kept; None where it was not to be.
+        value: What was loaded.
+    """
     call.extras = None
     if reason not in _PRIVATE:
         with suppress(Exception):  # a value that cannot be kept at all is loaded again

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from cache_core.errors import Unreadable
 from cache_core.events import Layer, Reason
+from cache_core.keys.version import version_text
 from cache_core.protocol.failed import Failed
 from cache_core.protocol.fetching import create, created, fetch
 from cache_core.protocol.fill import entry_of, keep_here
 from cache_core.protocol.found import MOST
 from cache_core.protocol.grace import note_local, note_remote
 from cache_core.protocol.lifetime import Lifetime, negative_limit
-from cache_core.protocol.operations import Convert, Lock, Locked, Steps
+from cache_core.protocol.operations import Compute, Convert, Lock, Locked, Steps
 from cache_core.protocol.plan import Kept
 from cache_core.protocol.rules import (
     GoPast,
@@ -49,6 +50,8 @@ def find(call: Call) -> Steps[Kept | None]:
         GoPast: A write to one of the things is under way, or the store is not to be believed.
         RemoteError: The store failed.
     """
+    if call.target.version is not None:
+        yield from _compute_version(call)
     if call.local_off is None:
         call.kept = call.scope.entries.get(call.key)
     kept = call.kept
@@ -64,11 +67,27 @@ def find(call: Call) -> Steps[Kept | None]:
     if found is not None or call.remote_off is not None:
         return found
     if is_candidate and not ahead:
+        call.plan.tally.round_trips += 1
         fetched, _ = yield from fetch(
             call.runtime, call.versions, (), (call.storage,), now=call.started
         )
         call.data = fetched.entries[0]
     return (yield from _remote(call))
+
+
+def _compute_version(call: Call) -> Steps[None]:
+    """Asks the user's version function, once for each scope and set of arguments."""
+    function, computed = call.target.version, call.scope.computed
+    assert function is not None  # as the caller found
+    version = computed.get(call.key)
+    if version is None:
+        try:
+            version = version_text((yield Compute(function, call.args, call.kwargs)))
+        except Exception as error:
+            detail = f"its version function raised {type(error).__name__}: {error}"
+            raise GoPast(Reason.VERSIONS_UNKNOWN, detail) from error
+        version = computed.setdefault(call.key, version)
+    call.computed = (version,)
 
 
 def learn(call: Call, extras: Extras = (), *, with_entry: bool = False) -> Steps[None]:
@@ -83,6 +102,7 @@ def learn(call: Call, extras: Extras = (), *, with_entry: bool = False) -> Steps
     wanted = (*things, *[thing for thing, _ in extras]) if extras else things
     unknown = call.versions.missing(wanted, call.started)
     if runtime.remote is not None and (unknown or with_entry):
+        call.plan.tally.round_trips += 1
         entries = (call.storage,) if with_entry else ()
         fetched, absent = yield from fetch(
             runtime, call.versions, unknown, entries, now=call.started
@@ -99,6 +119,7 @@ def learn(call: Call, extras: Extras = (), *, with_entry: bool = False) -> Steps
 def _create(call: Call, absent: list[str]) -> Steps[None]:
     """Gives versions to things that have none, and asks for the lock on the way (R4)."""
     runtime = call.runtime
+    call.plan.tally.round_trips += 1
     if not call.may_lock:
         yield from create(runtime, call.versions, absent)
         return

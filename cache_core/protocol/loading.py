@@ -64,6 +64,7 @@ _KNOWABLE = frozenset(
         Reason.UNSTORABLE,
         Reason.REENTRANT,
         Reason.FLIGHT_LATE,
+        Reason.SHADOW_READ,
     }
 )
 
@@ -349,19 +350,29 @@ def abandon(call: Call, error: BaseException) -> Steps[None]:
         yield from unlock(call)
 
 
-def go_past(call: Call, reason: Reason, detail: str = "") -> Steps[Any]:
-    """Runs the loader for this caller alone and keeps nothing."""
+def note_past(call: Call, reason: Reason, detail: str = "") -> None:
+    """Counts and tells that *call* gets what its own load gives, past the cache."""
     call.plan.tally.count(Outcome.BYPASS, None, reason)
     call.hit, call.outcome = None, Answered(Outcome.BYPASS, None, reason)
     if call.runtime.hooks.wanted(Bypassed):
         call.runtime.hooks.send(Bypassed(call.plan.use_case, None, reason, detail))
+
+
+def go_past(call: Call, reason: Reason, detail: str = "") -> Steps[Any]:
+    """Runs the loader for this caller alone and keeps nothing."""
+    return (yield from past(call, reason, detail)).value
+
+
+def past(call: Call, reason: Reason, detail: str = "") -> Steps[Loaded]:
+    """As ``go_past``; tells how long the load took, too."""
+    note_past(call, reason, detail)
     yield from unlock(call)
     is_known = call.loading is not None and (yield from _capture(call, reason))
     loaded = yield from run_loader(call, is_known=is_known)
     if call.loading is not None:
-        yield from _tell(call, loaded, is_known=is_known)
+        yield from tell(call, loaded, is_known=is_known)
     remember_value(call, reason, loaded.value)
-    return loaded.value
+    return loaded
 
 
 def _capture(call: Call, reason: Reason) -> Steps[bool]:
@@ -375,7 +386,7 @@ def _capture(call: Call, reason: Reason) -> Steps[bool]:
     return not is_marked(call.stamp)
 
 
-def _tell(call: Call, loaded: Loaded, *, is_known: bool) -> Steps[None]:
+def tell(call: Call, loaded: Loaded, *, is_known: bool) -> Steps[None]:
     """Hands on what the value depends on, or that nobody knows it."""
     call.extras = None
     with suppress(Exception):

@@ -121,6 +121,8 @@ class Plan:
         pace: How long loads take, for locks.
         refreshes: Whether entries are loaded anew before they end.
         serves_old: Whether entries that are out of date may be served in need.
+        shadow: Percentage of the hits that are checked.
+        is_trial: Whether nothing is served, and all that would have been is checked.
     """
 
     __slots__ = (
@@ -131,12 +133,14 @@ class Plan:
         "fed",
         "group",
         "hits_wanted",
+        "is_trial",
         "lineage",
         "local",
         "pace",
         "refreshes",
         "remote",
         "serves_old",
+        "shadow",
         "tally",
         "tracked",
         "use_case",
@@ -175,8 +179,15 @@ class Plan:
         self.watched = watched and not self.copied
         self.hits_wanted = hooks.always_wanted(Hit)
         is_told_of_calls = hooks.always_wanted(Called)
+        self.is_trial = effective.shadow == "only"
+        self.shadow: float = 100.0 if effective.shadow == "only" else effective.shadow
         self.fast = self._certain() and not (
-            polled or self.copied or self.watched or self.hits_wanted or is_told_of_calls
+            polled
+            or self.copied
+            or self.watched
+            or self.hits_wanted
+            or is_told_of_calls
+            or self.shadow
         )
 
     def _certain(self) -> bool:
@@ -187,7 +198,7 @@ class Plan:
     @property
     def locks(self) -> bool:
         """Whether other processes must be kept from loading the same at the same time (S2)."""
-        wish = self.effective.lock
+        wish = "off" if self.is_trial else self.effective.lock
         return wish == "on" or (wish == "auto" and self.pace.is_slow)
 
     def take_in(self, value: Any) -> Any:

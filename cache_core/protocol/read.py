@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from cache_core.errors import UnkeyableValue, Unstorable
 from cache_core.events import Layer, Outcome, Reason
-from cache_core.keys.version import version_text
 from cache_core.protocol.finding import find
 from cache_core.protocol.loading import abandon, go_past, load, unlock
-from cache_core.protocol.operations import Ask, Compute, Steps
+from cache_core.protocol.operations import Ask, Steps
 from cache_core.protocol.refreshing import refresh_early
 from cache_core.protocol.rules import GoPast
 from cache_core.protocol.serving import handed_out, served
+from cache_core.protocol.shadow import is_drawn, shadow_read, trial
 
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
@@ -42,13 +42,12 @@ def read(call: Call) -> Steps[Any]:
             call.plan = call.runtime.plan_under(call.target, answer)
         _prepare(call)
         entry = call.memo.get(call.key)
-        if entry is not None:
+        if entry is not None and not call.plan.is_trial:
             return served(call, entry, Layer.REQUEST)
-        call.looked = True
-        if call.target.version is not None:
-            yield from _compute_version(call)
-        entry = yield from find(call)
-        if entry is not None:
+        if entry is None:
+            call.looked = True
+            entry = yield from find(call)
+        if entry is not None and not (call.plan.shadow and is_drawn(call)):
             return (yield from _hand_out(call, entry))
     except GoPast as past:
         reason, detail = past.reason, past.detail
@@ -61,9 +60,17 @@ def read(call: Call) -> Steps[Any]:
         yield from abandon(call, error)
         raise
     else:
-        return _agreed(call, (yield from load(call)))
+        return (yield from _of_source(call, entry))
     # Out here, so that an error of the loader does not look like a consequence of ours.
     return _agreed(call, (yield from go_past(call, reason, detail)))
+
+
+def _of_source(call: Call, entry: Kept | None) -> Steps[Any]:
+    """What a load gives; *entry* is what would have been served, where that is to be checked."""
+    if call.plan.is_trial:
+        return (yield from trial(call, entry))
+    steps = load(call) if entry is None else shadow_read(call, entry)
+    return _agreed(call, (yield from steps))
 
 
 def _agreed(call: Call, value: Any) -> Any:
@@ -107,21 +114,6 @@ def _prepare(call: Call) -> None:
         raise GoPast(Reason.SNAPSHOT)
     if runtime.retired:
         raise GoPast(Reason.RECONFIGURED)
-
-
-def _compute_version(call: Call) -> Steps[None]:
-    """Asks the user's version function, once for each scope and set of arguments."""
-    function, computed = call.target.version, call.scope.computed
-    assert function is not None  # as the caller found
-    version = computed.get(call.key)
-    if version is None:
-        try:
-            version = version_text((yield Compute(function, call.args, call.kwargs)))
-        except Exception as error:
-            detail = f"its version function raised {type(error).__name__}: {error}"
-            raise GoPast(Reason.VERSIONS_UNKNOWN, detail) from error
-        version = computed.setdefault(call.key, version)
-    call.computed = (version,)
 
 
 def _bypassed(call: Call, layer: Layer, part: Part, reason: Reason) -> None:

@@ -39,6 +39,7 @@ from cache_core.protocol.pulse import Trust
 from cache_core.protocol.recovery import Recovery
 from cache_core.protocol.scope import Current
 from cache_core.protocol.steering import following_of, heed
+from cache_core.protocol.suspects import Suspects
 from cache_core.protocol.ticks import Ticks
 from cache_core.protocol.transactions import Transactions
 from cache_core.protocol.versions import FedMemo, VersionMemo, Versions, VersionTable
@@ -91,6 +92,9 @@ class Runtime:
         owner: Whose locks this process's are.
     """
 
+    retired = False
+    tell_of_ramp_down: Callable[[str, str], object] | None = None
+
     def __init__(
         self,
         settings: Settings,
@@ -131,7 +135,8 @@ class Runtime:
         self.owner = self.token()
         self.flights = Flights()
         self.retries = Retries()
-        self.hottest = Hottest()
+        self.started = clock.monotonic()
+        self.hottest, self.suspects = Hottest(), Suspects()
         surroundings = surroundings or Surroundings()
         self.background = Background(settings.background_workers, surroundings)
         self.overrides = Overrides()
@@ -143,7 +148,6 @@ class Runtime:
         self.version_ttl_ms = HOUR_MS
         self.invalidations = 0
         self.round_trips = round_trips or RoundTrips()
-        self.retired = False
         if remote is not None:
             self.ticks = Ticks(remote)
         self.feed: FeedTable | None = None
@@ -223,13 +227,13 @@ class Runtime:
         overrides, state = self.overrides.snapshot, (len(targets), self._planned)
         known, known_state, modes = self._modes
         if known is not overrides or known_state != state:
-            modes = frozenset([self._last_effective(target).consistency for target in targets])
+            modes = frozenset([self.last_effective(target).consistency for target in targets])
             default = self._default.consistency
             modes |= {default} if default else set()
             self._modes = (overrides, state, modes)
         return modes
 
-    def _last_effective(self, target: Target) -> Effective:
+    def last_effective(self, target: Target) -> Effective:
         """The merged policy of *target*'s use case, as the provider answered last."""
         known = self._plans.get(target.use_case.name)
         return self.effective(target, known[1] if known else None)
@@ -414,10 +418,11 @@ class Runtime:
         self._lock = threading.RLock()
         self.owner = self.token()
         self.invalidations = 0
+        self.started = self.clock.monotonic()
         self.round_trips.after_fork()
         parts: list[_Forked] = [self.table, self.pending, self.repeats]
         parts += [self.flights, self.overrides, self.retries, self.background, self.hottest]
-        parts += [self.following]
+        parts += [self.following, self.suspects]
         parts += [part for part in (self.feed, self.breaker, self._recovery) if part is not None]
         for part in (*parts, *self._tallies.values()):
             part.after_fork()

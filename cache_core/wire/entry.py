@@ -264,6 +264,18 @@ class Wire:
             detail = f"The payload does not load: {type(error).__qualname__}: {error}"
             raise Unreadable(Reason.UNLOADABLE, detail) from error
 
+    def payload_of(self, value: object) -> bytes:
+        """The bytes that the codec makes of *value*, neither compressed nor sealed.
+
+        Raises:
+            Unstorable: The codec does not take it.
+        """
+        return self._codec.dumps(value)
+
+    def value_of(self, payload: bytes) -> Any:
+        """The value that this process has just turned into *payload*, as a reader gets it."""
+        return self._codec.loads(payload)
+
     def _dumped(self, value: object, large: bool) -> bytes:
         codec: Codec = _errors if type(value) is KeptError else self._codec
         # Only pickle has two ways to the same bytes.

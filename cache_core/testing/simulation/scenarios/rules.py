@@ -29,6 +29,7 @@ RULES = tuple(
             ("G", 1, 2),  # tenant paths
             ("C", 1, 6),  # clusters
             ("X", 0, 4),  # outages
+            ("Q", 1, 1),  # questioning the cache: shadow reads
         )
         for number in range(first, last + 1)
     ]

@@ -12,6 +12,7 @@ from cache_core.testing.simulation.scenarios import (
     outbox,
     pinning,
     requests,
+    shadowing,
     snapshots,
     stores,
 )
@@ -28,4 +29,5 @@ SUBJECTS = (
     locking.SUBJECT,
     composing.SUBJECT,
     ageing.SUBJECT,
+    shadowing.SUBJECT,
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cache_core.cache import Cache
 from cache_core.cached import CachedFunction
+from cache_core.counters import Tally
+from cache_core.evidence import Checks
 from cache_core.layers.memory import MemoryLayer
 from cache_core.policy.overrides import Overrides
 from cache_core.protocol.call import Call
@@ -29,6 +31,7 @@ _CONSTANTS = frozenset(
     {
         *("_default", "_targets", "current", "uncommitted", "snapshot_since", "ticks"),
         *("memo_seconds", "memo_entries", "flight_seconds", "_feeding", "background", "hottest"),
+        "started",
     }
 )
 
@@ -56,6 +59,8 @@ LENS = Lens(
         FakeStore: frozenset({"versions", "entries", "locks"}),
     },
     views={
+        Tally: _constant,  # Figures, and evidence that decides nothing in a scenario.
+        Checks: _constant,
         Cache: _constant,  # A declaration; what changes is in the runtime.
         CachedFunction: lambda function: function.use_case.name,
         Declarations: _constant,

@@ -283,6 +283,20 @@ class TablesRight(Property["CacheWorld"]):
         return None
 
 
+class NobodyAccused(Property["CacheWorld"]):
+    """No entry is said to be wrong where every write is marked and invalidated."""
+
+    name = "RIGHT"
+
+    def check(self, world: CacheWorld) -> str | None:
+        """Looks at the scores of the shadow reads."""
+        for process in world.living():
+            for name, tally in process.runtime.tallies().items():
+                if tally.checks.score().mismatches:
+                    return f"{process.name} says that an entry of {name} was wrong"
+        return None
+
+
 PROMISES: dict[str, Property[CacheWorld]] = {
     each.name: each
     for each in (
@@ -300,6 +314,7 @@ PROMISES: dict[str, Property[CacheWorld]] = {
         OneLoad(),
         NoMarkLeft(),
         TablesRight(),
+        NobodyAccused(),
     )
 }
 
