@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def build_runtime(
     transactions: Transactions,
     current: Current,
     surroundings: Surroundings,
-    targets: Callable[[], Iterable[Target]],
+    targets: Callable[[], Collection[Target]],
 ) -> Runtime:
     """Puts the parts together; does no I/O.
 

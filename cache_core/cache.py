@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
+from cache_core.adapting import Adapting
 from cache_core.ahead import ahead, name_dependencies
 from cache_core.blocks import EnabledBlock, ScopeBlock
 from cache_core.build import build_runtime, check_encryption
@@ -19,7 +20,7 @@ from cache_core.cached import CachedFunction
 from cache_core.clock import Clock, SystemClock
 from cache_core.controlling import Control
 from cache_core.declared import Cached
-from cache_core.errors import DeclarationError
+from cache_core.declaring import refuse_unknown, tier_of
 from cache_core.invalidating import Invalidating
 from cache_core.keys.binding import Binding
 from cache_core.keys.dependencies import (
@@ -38,7 +39,7 @@ from cache_core.observe.fleet import report_from
 from cache_core.observe.periodic import Reporters
 from cache_core.observe.telling import Telling
 from cache_core.policy.policy import Effective, Policy
-from cache_core.protocol.background import Around, AsyncAround, Surroundings
+from cache_core.protocol.background import Surroundings
 from cache_core.protocol.drivers import arun, run
 from cache_core.protocol.failed import ErrorsOrOne, errors_of
 from cache_core.protocol.found import Found
@@ -56,7 +57,7 @@ R = TypeVar("R")
 Seconds = Any  # a number, a timedelta, "5m", or a mapping of layer to one of these
 
 
-class Cache(Invalidating, Telling):
+class Cache(Invalidating, Telling, Adapting):
     """A read-through cache with declared use cases, ramps and invalidation.
 
     Caching is off until ``enable()`` is entered (an adapter does it for each request), so a cached
@@ -142,36 +143,6 @@ class Cache(Invalidating, Telling):
             targets=self._functions.values,
         )
 
-    def watch_transactions(
-        self,
-        uncommitted: Callable[[], bool],
-        snapshot_since: Callable[[], float | None] | None = None,
-    ) -> None:
-        """Tells the cache whom to ask about the transaction that the running code is in.
-
-        For adapters. While the first says so, nothing is served to that code or kept from it, so
-        uncommitted data never reaches anybody else. While the second gives a time, nothing is
-        kept that may be older than what others know already.
-
-        Args:
-            uncommitted: Whether the running code has written and not committed.
-            snapshot_since: Since when, in monotonic seconds, it sees the database as it was then
-                (REPEATABLE READ and above); None while each statement sees the newest.
-        """
-        self._transactions.watch(uncommitted, snapshot_since)
-
-    def around_background(self, around: Around, aaround: AsyncAround) -> None:
-        """Tells the cache what loads need that go on beside their callers.
-
-        For adapters.
-
-        Args:
-            around: Calls what it is given, in the surroundings that loaders need in a thread of
-                their own, and cleans up.
-            aaround: Awaits what it is given; the same for a task.
-        """
-        self._surroundings.around, self._surroundings.aaround = around, aaround
-
     # -- declaring -------------------------------------------------------------------------------
 
     def cached(
@@ -196,6 +167,7 @@ class Cache(Invalidating, Telling):
         schema: str | None = "auto",
         cache_errors: ErrorsOrOne = (),
         compare: Callable[[Any, Any], object] | None = None,
+        **unknown: NoReturn,
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """Declares a function (sync or async) as a use case of this cache.
 
@@ -233,6 +205,7 @@ class Cache(Invalidating, Telling):
                 again from the cache.
             compare: Called by shadow reads with a cached and a loaded value; true where they are
                 the same. By default the bytes are compared that the codec makes of them.
+            unknown: Anything else, which is refused.
 
         Returns:
             A decorator. The decorated function keeps its signature and has the handles of
@@ -242,11 +215,8 @@ class Cache(Invalidating, Telling):
             DeclarationError: The arguments do not fit the function, or the use case exists already.
             ConfigurationError: The policy is wrong, or wants encryption that cannot be had.
         """
-        if policy is not None and not (ttl is None and ramp is None):
-            raise DeclarationError(
-                "cached() was given policy= together with ttl= or ramp=; put them all into policy="
-            )
-        declared = policy or Policy(ttl=ttl, ramp=ramp)
+        refuse_unknown(unknown, Cache.cached.__kwdefaults__ or ())
+        declared = tier_of(policy, ttl, ramp)
         answers = errors_of(cache_errors)
 
         def decorate(function: Callable[P, R]) -> Cached[P, R]:
@@ -297,10 +267,6 @@ class Cache(Invalidating, Telling):
     def use_cases(self) -> tuple[UseCase, ...]:
         """Every declared use case, in the order of their declaration."""
         return tuple(self._registry)
-
-    def functions(self) -> tuple[CachedFunction, ...]:
-        """For exporters: what stands behind every declared use case, in the same order."""
-        return tuple(self._functions.values())
 
     # -- scopes ----------------------------------------------------------------------------------
 
@@ -413,7 +379,7 @@ class Cache(Invalidating, Telling):
             DeclarationError: No such use case was declared.
         """
         if use_case != "*":
-            self._declared(use_case)
+            self.function(use_case)
         self.runtime.overrides.set(use_case, policy)
 
     def policy(self, use_case: str) -> Effective:
@@ -422,7 +388,7 @@ class Cache(Invalidating, Telling):
         Raises:
             DeclarationError: No such use case was declared.
         """
-        runtime, own = self.runtime, self._declared(use_case)
+        runtime, own = self.runtime, self.function(use_case)
         provided = run(runtime, _asked(use_case)) if runtime.polls else None
         return runtime.effective(own, provided)
 

@@ -68,6 +68,7 @@ class CachedFunction:
     Attributes:
         late: Value -> things that its entry depends on besides those of the call, in canonical
             order; None where nothing follows from values. Raises ``UnkeyableValue``.
+        key_types: The types of entity that the declaration names and an invalidation reaches it by.
 
     Raises:
         DeclarationError: Its entries depend on more things than can be compared at every read.
@@ -95,6 +96,9 @@ class CachedFunction:
         self.cache_errors = cache_errors
         self.compare = compare
         self.late = dependencies.late
+        own = use_case.key_type if use_case.tracked else None
+        named = {own or "", *[each.key_type for each in dependencies.fixed]}
+        self.key_types = frozenset(named - {""})
         self.function = binding.function
         self.calls_while_off = 0
         self._wrapper: Any = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum
 from statistics import median
 from typing import TYPE_CHECKING
@@ -35,6 +36,9 @@ FULL = 0.9
 
 FEED_SECONDS = 3.0
 """Seconds that a push feed has to prove that it hears of changes."""
+
+MISSPELT = 0.85
+"""How much two key types must be alike for one to count as the other misspelt."""
 
 _TRIPS = 5
 _STEP = 0.01
@@ -78,8 +82,8 @@ def examine(cache: Cache) -> list[Finding]:
         return [_error("settings.wrong", str(each), remedy) for each in error.problems]
     except MissingExtra as error:
         return [_error("settings.wrong", f"{error}.", "Install it, or leave the setting out.")]
-    found = [*_settings(runtime), *_use_cases(cache), *_store(cache), *_overrides(runtime)]
-    found += _process(runtime)
+    found = [*_settings(runtime), *_use_cases(cache), *_key_types(cache), *_store(cache)]
+    found += [*_overrides(runtime), *_process(runtime), *_advice(cache)]
     return worst_first(found)
 
 
@@ -123,6 +127,29 @@ def _use_cases(cache: Cache) -> Iterator[Finding]:
         yield _warning("use_cases.no_ttl", text, "Give ttl= to the decorator, or a default policy.")
     if off := _which(policies, _is_off):
         yield _info("use_cases.off", f"Switched off, or ramped down to 0, is {off}.")
+
+
+def _key_types(cache: Cache) -> Iterator[Finding]:
+    """Types of entities that use cases name and nobody tells of, where others are told of."""
+    heard_of = cache.heard_of
+    named: dict[str, list[str]] = {}
+    for own in cache.functions():
+        if cache.policy(own.use_case.name).consistency != "ttl":
+            for key_type in own.key_types - heard_of:
+                named.setdefault(key_type, []).append(own.use_case.name)
+    if not heard_of:
+        return  # whoever tracks nothing invalidates by hand
+    for key_type, names in sorted(named.items()):
+        who = f"{', '.join(names)} depend{'s' if len(names) == 1 else ''} on {key_type!r}"
+        remedy = f"Where your code invalidates it, say cache.hears_of({key_type!r})."
+        if close := get_close_matches(key_type, heard_of, n=1, cutoff=MISSPELT):
+            text = f"{who}, which nobody tracks. Did you mean {close[0]!r}?"
+            yield _warning("key_types.misspelt", text, f"Correct it. {remedy}")
+        else:
+            text = (
+                f"{who}, which nobody tracks: its entries live until they are invalidated by hand."
+            )
+            yield Finding("key_types.untracked", Severity.INFO, text, remedy)
 
 
 def _has_no_ttl(policy: Effective) -> bool:
@@ -249,7 +276,7 @@ def _feed(cache: Cache) -> Iterator[Finding]:
     if not wanted:
         return
     for name in wanted:
-        runtime.plan(cache._declared(name))  # noqa: SLF001 - the first that wants a feed opens it
+        runtime.plan(cache.function(name))  # the first that wants a feed opens it
     feed, names = runtime.feed, ", ".join(wanted)
     if feed is None:
         yield _warning(
@@ -280,6 +307,14 @@ def _becomes_usable(runtime: Runtime) -> bool:
 
 
 # -- this process ----------------------------------------------------------------------------------
+
+
+def _advice(cache: Cache) -> Iterator[Finding]:
+    """What the figures of this process suggest; in a command that has just begun it is nothing."""
+    for each in cache.advice():
+        is_bad = each.id == "advice.mismatches"
+        severity = Severity.WARNING if is_bad else Severity.INFO
+        yield Finding(each.id, severity, each.text, each.remedy)
 
 
 def _process(runtime: Runtime) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from cache_core.keys.key import (
     ROOT,
     Key,
     any_thing,
+    check_key_type,
     entity_things,
     slot_thing,
     tag_thing,
@@ -47,6 +48,7 @@ class Invalidating:
     clock: Clock
     _current: Current
     _functions: dict[str, CachedFunction]
+    _heard_of: frozenset[str] = frozenset()
 
     @property
     def runtime(self) -> Runtime:
@@ -197,9 +199,75 @@ class Invalidating:
         Raises:
             UnkeyableValue: The id has no stable text.
         """
+        return self.writing_of([] if key_type is None else entity_things([(key_type, id)]))
+
+    # -- for adapters and tools ------------------------------------------------------------------
+
+    def writing_of(self, things: Iterable[str], *, secured: bool = False) -> Writing:
+        """As ``writing``, for things of any kind; for adapters.
+
+        Args:
+            things: As ``cache_core.keys.key`` makes them.
+            secured: Whether an outbox row of the same transaction tells of the write.
+        """
         runtime = self.runtime
-        things = [] if key_type is None else entity_things([(key_type, id)])
-        return Writing(runtime, self._scope_on(runtime), things)
+        return Writing(runtime, self._scope_on(runtime), things, secured=secured)
+
+    def functions(self) -> tuple[CachedFunction, ...]:
+        """What stands behind every declared function; for adapters and tools."""
+        return tuple(self._functions.values())  # another thread may declare one more
+
+    def function(self, use_case: str) -> CachedFunction:
+        """What stands behind a declared function; for adapters and tools.
+
+        Raises:
+            DeclarationError: No such use case was declared.
+        """
+        try:
+            return self._functions[use_case]
+        except KeyError:
+            raise DeclarationError(
+                f"No use case {use_case!r} is declared on this cache. "
+                f"{did_you_mean(use_case, self._functions)}".rstrip()
+            ) from None
+
+    def hears_of(self, *key_types: str) -> None:
+        """Says that somebody tells this cache when entities of these types change.
+
+        Tracking says so by itself. Say it for types that your code invalidates by hand, so that the
+        doctor does not take them for misspelt.
+
+        Raises:
+            DeclarationError: A key type is empty or reserved.
+        """
+        for key_type in key_types:
+            check_key_type(key_type)
+        self._heard_of |= {*key_types}
+
+    @property
+    def heard_of(self) -> frozenset[str]:
+        """The key types that ``hears_of`` was told of."""
+        return self._heard_of
+
+    def check_tenant_path(self, given: tuple[str, ...]) -> None:
+        """Refuses a path that nothing can depend on: the call would invalidate nothing in silence.
+
+        Levels that no function of this process has may be those of another one.
+
+        Raises:
+            DeclarationError: No path was given, or not from its first level down.
+        """
+        paths = {own.binding.tenant_path for own in self.functions()} - {()}
+        known = {name for path in paths for name in path}
+        is_foreign = not known.issuperset(given)
+        if given and (is_foreign or any(path[: len(given)] == given for path in paths)):
+            return
+        declared = "; ".join(sorted([", ".join(path) for path in paths])) or "none"
+        raise DeclarationError(
+            f"invalidate_tenant() was given {', '.join(given) or 'no level'}, where no tenant path "
+            "begins. Give ids by the names of their levels, the outermost first: "
+            f"organization=1, user=2. Declared paths: {declared}."
+        )
 
     # -- behind them -----------------------------------------------------------------------------
 
@@ -239,39 +307,12 @@ class Invalidating:
         return slot_thing(key.use_case, key.slot)
 
     def _of_use_case(self, use_case: str) -> str:
-        self.runtime.tally(self._declared(use_case).use_case.name).invalidations += 1
+        self.runtime.tally(self.function(use_case).use_case.name).invalidations += 1
         return use_case_thing(use_case)
 
-    def _declared(self, use_case: str) -> CachedFunction:
-        try:
-            return self._functions[use_case]
-        except KeyError:
-            raise DeclarationError(
-                f"No use case {use_case!r} is declared on this cache. "
-                f"{did_you_mean(use_case, self._functions)}".rstrip()
-            ) from None
-
     def _of_tenant(self, levels: Mapping[str, object]) -> str:
-        self._check_path(tuple(levels))
+        self.check_tenant_path(tuple(levels))
         return tenant_things([(name, tenant_text(name, levels[name])) for name in levels])[-1]
-
-    def _check_path(self, given: tuple[str, ...]) -> None:
-        """Refuses a path that nothing can depend on: the call would invalidate nothing in silence.
-
-        Levels that no function of this process has may be those of another one.
-        """
-        functions = tuple(self._functions.values())  # another thread may declare one more
-        paths = {own.binding.tenant_path for own in functions} - {()}
-        known = {name for path in paths for name in path}
-        is_foreign = not known.issuperset(given)
-        if given and (is_foreign or any(path[: len(given)] == given for path in paths)):
-            return
-        declared = "; ".join(sorted([", ".join(path) for path in paths])) or "none"
-        raise DeclarationError(
-            f"invalidate_tenant() was given {', '.join(given) or 'no level'}, where no tenant path "
-            "begins. Give ids by the names of their levels, the outermost first: "
-            f"organization=1, user=2. Declared paths: {declared}."
-        )
 
 
 def _of_type(key_type: str) -> list[str]:

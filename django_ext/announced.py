@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from django.dispatch import Signal
 
 if TYPE_CHECKING:
-    from django_ext.sql import Write
+    from cache_core.sqltext import Write
     from django_ext.transactions import Written
 
 _SEND = Signal.send.__code__

@@ -12,6 +12,7 @@ from cache_core.doctor import Finding, Severity, worst_first
 from cache_core.doctor import examine as examine_core
 from cache_core.errors import NotConfigured
 from django_ext.default import DjangoCache
+from django_ext.tracking import tracker
 from django_ext.triggers import examine_triggers
 
 _OURS = "cache_core."
@@ -25,6 +26,7 @@ def examine(cache: Cache) -> list[Finding]:
     Args:
         cache: The project's cache.
     """
+    cache.hears_of(*[mapping.key_type for mapping in tracker.mappings])
     return worst_first([*examine_core(cache), *_system_checks(), *_failures(cache), *_triggers()])
 
 

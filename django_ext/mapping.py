@@ -175,12 +175,17 @@ class Mapping:
 def _canonical(column: Any, row: Model) -> object:
     """The id as the database gives it back: a row may still hold what somebody assigned."""
     value = getattr(row, column.attname)
-    while column.remote_field:
-        column = column.target_field
     try:
-        return column.to_python(value)
+        return target_of(column).to_python(value)
     except ValidationError as error:
         raise UnkeyableValue(f"{value!r} is no value of {column}") from error
+
+
+def target_of(column: Any) -> Any:
+    """The field whose values *column* has: over any number of relations, what they refer to."""
+    while column.remote_field:
+        column = column.target_field
+    return column
 
 
 def differing(columns: Collection[str], one: dict[str, object], other: dict[str, object]) -> bool:

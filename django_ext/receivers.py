@@ -15,10 +15,10 @@ from django.db.models.signals import (
     pre_save,
 )
 
+from cache_core.sqltext import DELETE, INSERT, Write, table_key
 from django_ext.announced import MANY
 from django_ext.links import Link, remember_columns
 from django_ext.relations import Change
-from django_ext.sql import DELETE, INSERT, Write, table_key
 from django_ext.tables import Tables, deletes, relation_models, saves
 
 if TYPE_CHECKING:
@@ -26,6 +26,39 @@ if TYPE_CHECKING:
 
     from django_ext.statements import Statements, Watch
     from django_ext.transactions import Transactions, Written
+
+
+class Plan:
+    """What follows from writes through one class.
+
+    Args:
+        links: What they do to tracked models.
+        sender: The class.
+
+    Attributes:
+        quick: The links that tell entities without asking the database.
+        needs_loaded: Whether instances must remember columns.
+        columns: Which ones.
+        saves: What saving an instance writes.
+        deletes: What deleting one deletes.
+    """
+
+    def __init__(self, links: Iterable[Link], sender: type[Model]) -> None:
+        self.links = tuple(links)
+        self.quick = tuple([link for link in self.links if link.is_quick])
+        loaded = [link for link in self.links if link.needs_loaded]
+        self.needs_loaded = bool(loaded)
+        self.columns = frozenset[str]().union(*[link.columns for link in loaded])
+        self.saves, self.deletes = saves(sender), deletes(sender)
+
+    def before(self, instance: Model, using: str) -> set[Written]:
+        """The entities that the database has *instance* under."""
+        return _union([link.before(instance, using) for link in self.links if link.needs_before])
+
+    def after(self, instance: Model, using: str) -> set[Written]:
+        """The entities that *instance* is under after the write."""
+        return _union([link.after(instance, using) for link in self.links])
+
 
 _BEFORE = "cache_core_before"
 """Where an instance keeps what has to be invalidated once the write under way is done."""
@@ -47,11 +80,11 @@ class Receivers:
         self._tables = tables
         self._statements = statements
         self._transactions = transactions
-        self._links: dict[type[Model], list[Link]] = {}
+        self._plans: dict[type[Model], Plan] = {}
 
     def connect(self, link: Link, sender: type[Model]) -> None:
         """Follows the writes through *sender* as *link* says."""
-        self._links.setdefault(sender, []).append(link)
+        self._plans[sender] = Plan([*self.links(sender), link], sender)
         pre_save.connect(self._saving, sender=sender)
         post_save.connect(self._saved, sender=sender)
         pre_delete.connect(self._deleting, sender=sender)
@@ -61,42 +94,39 @@ class Receivers:
         for through in relation_models(sender):
             m2m_changed.connect(self._related, sender=through)
 
-    def links(self, sender: type[Model]) -> list[Link]:
+    def links(self, sender: type[Model]) -> tuple[Link, ...]:
         """What writes through *sender* do to tracked models."""
-        return [*self._links.get(sender, ())]
+        plan = self._plans.get(sender)
+        return () if plan is None else plan.links
 
     # -- saving and deleting ---------------------------------------------------------------------
 
     def _loaded(self, sender: type[Model], instance: Model, **_: object) -> None:
-        remember_columns(instance, self._columns(sender))
+        remember_columns(instance, self._plans[sender].columns)
 
     def _saving(self, sender: type[Model], instance: Model, using: str, **_: object) -> None:
-        before = _union(link.before(instance, using) for link in self._links[sender])
+        plan = self._plans[sender]
+        before = plan.before(instance, using)
         _keep(instance, "save", before)
-        ahead = _union(
-            link.after(instance, using)
-            for link in self._links[sender]
-            if link.is_quick or self._transactions.marks
-        )
-        self._watch(using).announced.open(saves(sender), before | ahead)
+        told = plan.links if self._transactions.marks else plan.quick
+        ahead = _union([link.after(instance, using) for link in told])
+        self._watch(using).announced.open(plan.saves, before | ahead)
 
     def _saved(self, sender: type[Model], instance: Model, using: str, **_: object) -> None:
-        self._told(using, _kept(instance, "save") | self._after(sender, instance, using))
-        if any(link.needs_loaded for link in self._links[sender]):
-            remember_columns(instance, self._columns(sender))
+        plan = self._plans[sender]
+        self._told(using, _kept(instance, "save") | plan.after(instance, using))
+        if plan.needs_loaded:
+            remember_columns(instance, plan.columns)
 
     def _deleting(self, sender: type[Model], instance: Model, using: str, **_: object) -> None:
         """While the row is still there: afterwards nothing can be looked up."""
-        before = _union(link.before(instance, using) for link in self._links[sender])
-        before |= self._after(sender, instance, using)
+        plan = self._plans[sender]
+        before = plan.before(instance, using) | plan.after(instance, using)
         _keep(instance, "delete", before)
-        self._watch(using).announced.open(deletes(sender), before)
+        self._watch(using).announced.open(plan.deletes, before)
 
     def _deleted(self, sender: type[Model], instance: Model, using: str, **_: object) -> None:
         self._told(using, _kept(instance, "delete"))
-
-    def _after(self, sender: type[Model], instance: Model, using: str) -> set[Written]:
-        return _union(link.after(instance, using) for link in self._links[sender])
 
     # -- relations -------------------------------------------------------------------------------
 
@@ -127,11 +157,11 @@ class Receivers:
             self._watch(using).announced.open(writes, written, MANY)
 
     def _of_instance(self, change: Change) -> set[Written]:
-        links = self._links.get(type(change.instance), ())
+        links = self.links(type(change.instance))
         return _union(link.after(change.instance, change.using) for link in links)
 
     def _of_others(self, change: Change, keys: Collection[Any]) -> set[Written]:
-        links = self._links.get(change.model, ())
+        links = self.links(change.model)
         if not links or not keys:
             return set()
         written = _union(link.mapping.named(list(keys)) for link in links if link.is_own_key)
@@ -151,10 +181,6 @@ class Receivers:
 
     def _watch(self, using: str) -> Watch:
         return self._statements.watch(connections[using])
-
-    def _columns(self, sender: type[Model]) -> set[str]:
-        wanted = (link.columns for link in self._links[sender] if link.needs_loaded)
-        return set[str]().union(*wanted)
 
 
 def _union(written: Iterable[set[Written]]) -> set[Written]:

@@ -2,7 +2,8 @@
 
 Signals name the rows that they are sent for, and many writes send none. This is an execute wrapper
 of Django, one for each connection: it finds out which tables a statement writes. Where no signal
-tells of it, every entity that is mapped on one of these tables is invalidated.
+tells of it and the statement names no rows either, every entity that is mapped on one of these tables
+is invalidated.
 """
 
 from __future__ import annotations
@@ -10,30 +11,40 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.backends.signals import connection_created
 
+from cache_core.sqltext import UNKNOWN, Statement, Write, locks_rows, parse
 from django_ext.announced import Announced, Announcement
+from django_ext.named import Rows
 from django_ext.snapshots import Snapshot
-from django_ext.sql import UNKNOWN, Statement, Write, parse
 from django_ext.transactions import Transactions, Written
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-_LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
-_SETS = re.compile(r"\s*(?:SET|BEGIN|START)\b", re.IGNORECASE)
 _RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
-_UNDOES = re.compile(r"\s*ROLLBACK\s+TO\b", re.IGNORECASE)
+
+
+class Sent(NamedTuple):
+    """A statement that writes, with what its parameters tell.
+
+    Args:
+        statement: What its text says.
+        rows: The rows that it names; None where it names none.
+    """
+
+    statement: Statement
+    rows: Rows | None
 
 
 class Mapped(Protocol):
     """What is tracked, by table."""
 
-    def written(self, writes: Collection[Write]) -> set[Written]:
-        """The entities that writes of unknown rows may have changed."""
+    def written(self, writes: Collection[Write], rows: Rows | None = None) -> set[Written]:
+        """The entities that writes may have changed, of any rows where *rows* names none."""
         ...
 
     def along(self, writes: Collection[Write]) -> set[Written]:
@@ -74,28 +85,29 @@ class Watch:
         connection = context["connection"]
         if type(sql) is str and sql.startswith("SELECT") and ";" not in sql:
             if not connection.autocommit:
-                self._reads(connection, sql)
+                self._selects(connection, sql)
             return execute(sql, params, many, context)
         text = _text(sql, context)
         statement = UNKNOWN if text is None else parse(text)
         if statement.writes:
-            with self._secured(connection, statement, str(text)):
-                return self._write(statement, execute, (sql, params, many, context))
-        if text is not None:
-            self._reads(connection, text)
+            rows = Rows.of(statement, str(text), params, connection.vendor, many=many)
+            sent = Sent(statement, rows)
+            with self._secured(connection, sent, str(text)):
+                return self._write(sent, execute, (sql, params, many, context))
+        self._selects(connection, str(text))
+        if statement.isolation is not None:
+            self._snapshot.note(connection, str(text))
+        elif statement.savepoint is not None and statement.savepoint[0] == "undo":
+            self.owner.transactions.went_back(connection)
         return execute(sql, params, many, context)
 
-    def _reads(self, connection: BaseDatabaseWrapper, sql: str) -> None:
+    def _selects(self, connection: BaseDatabaseWrapper, sql: str) -> None:
         self._snapshot.since(connection)
-        if ("UPDATE" in sql or "update" in sql) and _LOCKS.search(sql):
+        if locks_rows(sql):
             self.owner.transactions.hold(connection)
-        elif _SETS.match(sql):
-            self._snapshot.note(connection, sql)
-        elif _UNDOES.match(sql):
-            self.owner.transactions.went_back(connection)
 
     def _secured(
-        self, connection: BaseDatabaseWrapper, statement: Statement, sql: str
+        self, connection: BaseDatabaseWrapper, sent: Sent, sql: str
     ) -> AbstractContextManager[object]:
         """In autocommit a row of the outbox needs a transaction to share with the statement.
 
@@ -105,35 +117,35 @@ class Watch:
         transactions = self.owner.transactions
         if not connection.autocommit or not transactions.secures(connection.alias):
             return nullcontext()
-        if statement is UNKNOWN or (connection.vendor == "sqlite" and _RETURNS.search(sql)):
-            written = self._written(statement.writes, self.announced.current())
+        if sent.statement.is_unknown or (connection.vendor == "sqlite" and _RETURNS.search(sql)):
+            written = self._written(sent, self.announced.current())
             transactions.secure_ahead(connection, written)
             return nullcontext()
-        if self.owner.mapped.written(statement.writes):
+        if self.owner.mapped.written(sent.statement.writes):
             return transaction.atomic(using=connection.alias)
         return nullcontext()
 
-    def _write(self, statement: Statement, execute: Callable[..., Any], args: Any) -> Any:
+    def _write(self, sent: Sent, execute: Callable[..., Any], args: Any) -> Any:
         connection, transactions = args[-1]["connection"], self.owner.transactions
         self._snapshot.since(connection)
         announcement = self.announced.current()
         marked, ahead = None, set[Written]()
         if transactions.marks:
-            ahead = self._written(statement.writes, announcement)
+            ahead = self._written(sent, announcement)
             marked = transactions.mark(connection, ahead) if ahead else None
         try:
             result = execute(*args)
         except (InterfaceError, OperationalError):
             # The connection may have been lost after the statement was through.
-            transactions.wrote(connection, self._written(statement.writes, announcement))
+            transactions.wrote(connection, self._written(sent, announcement))
             raise
         finally:
             if marked is not None:
                 transactions.invalidate(ahead, marked)
-        rows = args[-1]["cursor"].rowcount if statement.counts else -1
+        rows = args[-1]["cursor"].rowcount if sent.statement.counts else -1
         if rows:
             told = set[Written]() if marked is None else ahead
-            written = self._written(statement.writes, announcement, rows)
+            written = self._written(sent, announcement, rows)
             transactions.wrote(connection, written - told)
             if announcement is not None:
                 announcement.is_used = True
@@ -142,16 +154,16 @@ class Watch:
         return result
 
     def _written(
-        self, writes: Collection[Write], announcement: Announcement | None, rows: int = -1
+        self, sent: Sent, announcement: Announcement | None, rows: int = -1
     ) -> set[Written]:
         """What is known or feared to be written; *rows* is -1 for any number."""
-        mapped = self.owner.mapped
+        mapped, writes = self.owner.mapped, sent.statement.writes
         if announcement is None:
-            return mapped.written(writes) | mapped.along(writes)
+            return mapped.written(writes, sent.rows) | mapped.along(writes)
         said = announcement.rows
         unsaid = [write for write in writes if write not in said or rows > said[write]]
         known = announcement.written if len(unsaid) < len(writes) else set[Written]()
-        return known | mapped.written(unsaid) | mapped.along(writes)
+        return known | mapped.written(unsaid, sent.rows) | mapped.along(writes)
 
 
 class Statements:

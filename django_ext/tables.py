@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from cache_core.sqltext import ANY_TABLE, DELETE, INSERT, UPDATE, Write, table_key
 from django_ext.mapping import Mapping
-from django_ext.sql import ANY_TABLE, DELETE, INSERT, UPDATE, Write, table_key
+from django_ext.named import IdColumn, Rows
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -23,32 +24,46 @@ class Tables:
 
     def __init__(self) -> None:
         self._mappings: dict[str, set[Mapping]] = {}
+        self._columns: dict[Mapping, IdColumn | None] = {}
         self._deleted_with: dict[str, set[Mapping]] = {}
 
     def add(self, mapping: Mapping, model: type[Model]) -> None:
         """Rows of *model* are, in part, rows of the model of *mapping*."""
         if mapping.bulk == "ignore":
             return
+        self._columns[mapping] = IdColumn.of(mapping)
         for table in (model._meta.db_table, *map(_table, automatic_tables(model))):
             self._mappings.setdefault(table_key(table), set()).add(mapping)
         for table in _deleting(model, set()):
             self._deleted_with.setdefault(table, set()).add(mapping)
 
-    def written(self, writes: Collection[Write]) -> set[Written]:
-        """The entities that writes of unknown rows may have changed."""
-        found: set[Mapping] = set()
-        for _, table in writes:
-            if table == ANY_TABLE:
-                found.update(*self._mappings.values())
-            else:
-                found |= self._mappings.get(table, set())
-        return _all_of(found)
+    def written(self, writes: Collection[Write], rows: Rows | None = None) -> set[Written]:
+        """The entities that writes may have changed.
+
+        Args:
+            writes: The tables that are written.
+            rows: The rows of the only one of them, as far as its statement names these.
+        """
+        found: set[Written] = set()
+        for write in writes:
+            if write.table == ANY_TABLE:
+                return _all_of(set().union(*self._mappings.values()))
+            for mapping in self._mappings.get(write.table, ()):
+                found |= self._named(mapping, write.table, rows)
+        return found
+
+    def _named(self, mapping: Mapping, table: str, rows: Rows | None) -> set[Written]:
+        column = None if rows is None else self._columns[mapping]
+        named = None
+        if column is not None and rows is not None and column.table == table:
+            named = column.written(rows)
+        return mapping.all() if named is None else named
 
     def along(self, writes: Collection[Write]) -> set[Written]:
         """The entities whose rows the database itself changes when it deletes others."""
         if not self._deleted_with:
             return set()
-        tables = [table for verb, table in writes if verb != INSERT]
+        tables = [write.table for write in writes if write.verb != INSERT]
         return _all_of(set().union(*(self._deleted_with.get(table, ()) for table in tables)))
 
     def is_tracked(self, model: type[Model]) -> bool:

@@ -117,7 +117,7 @@ class Tracker:
         class_prepared.connect(self._prepared)
         self.statements.connect()
 
-    def links(self, model: type[Model]) -> list[Link]:
+    def links(self, model: type[Model]) -> tuple[Link, ...]:
         """What writing rows of *model* does to tracked models."""
         return self._receivers.links(model)
 

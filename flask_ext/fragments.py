@@ -175,7 +175,7 @@ class FragmentAttempt(Attempt):
 
 def _began(cache: CacheCore) -> float | None:
     """Since when the view may have read the variables of a fragment."""
-    scope = cache._current.scope.get()  # noqa: SLF001 - of one package
+    scope = cache.current_scope()
     return scope.began if isinstance(scope, Scope) else None
 
 

@@ -247,3 +247,51 @@ def test_every_finding_is_documented():
     told = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| (\w+) \|", page, re.MULTILINE))
     assert told == {(name, kind) for kind, name in made}
     assert len(told) >= 21
+
+
+def entities(world, name="GetUser", **options):
+    """Declares a use case on an entity."""
+
+    @world.cache.cached(use_case=name, ttl=60, **options)
+    def get_user(user_id):
+        return user_id
+
+    return get_user
+
+
+def test_a_misspelt_key_type_is_told(world):
+    """One that is nearly a tracked one; the finding says who uses it and what was meant."""
+    entities(world, key_type="usr_id", id_arg="user_id")
+    entities(world, "GetAll", depends_on=["user_ids", ("user_id", 3)])
+    world.cache.hears_of("user_id")
+    texts = [each.text for each in examine(world.cache) if each.id == "key_types.misspelt"]
+    assert [text.split(",")[0] for text in texts] == [
+        "GetAll depends on 'user_ids'",
+        "GetUser depends on 'usr_id'",
+    ]
+    assert all("Did you mean 'user_id'?" in text for text in texts)
+
+
+def test_a_key_type_that_nobody_tracks_is_a_fact(world):
+    """It may be invalidated by hand, which can be said."""
+    entities(world, key_type="menu", id_arg="user_id")
+    world.cache.hears_of("user_id")
+    assert found(world.cache) == {}
+    assert "'menu'" in found(world.cache, Severity.INFO)["key_types.untracked"].text
+    world.cache.hears_of("menu")
+    assert "key_types.untracked" not in found(world.cache, Severity.INFO)
+
+
+def test_where_nothing_is_tracked_no_key_type_is_missed(world):
+    """A project that invalidates by hand is told nothing."""
+    entities(world, key_type="menu", id_arg="user_id")
+    assert "key_types.untracked" not in found(world.cache, Severity.INFO)
+
+
+def test_key_types_that_nothing_reaches_are_left_out(world):
+    """Entries that live by their TTL, and those that no invalidation of the entity reaches."""
+    entities(world, key_type="menu", id_arg="user_id", track_for_invalidation=False)
+    entities(world, "ByTtl", key_type="meal", id_arg="user_id")
+    world.cache.override("ByTtl", Policy(consistency="ttl"))
+    world.cache.hears_of("user_id")
+    assert "key_types.untracked" not in found(world.cache, Severity.INFO)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, _SubParsersAction
+from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
 from typing import TYPE_CHECKING
 
 from cache_core.console.steering import ACTIONS, add_options
@@ -11,6 +11,19 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Verbs: TypeAlias = "_SubParsersAction[ArgumentParser]"
+
+
+_EXAMPLES = {
+    "explain": "examples:\n  explain GetUser 7\n  explain GetUser 7 lang=de --json",
+    "invalidate": "examples:\n"
+    "  invalidate user_id 7 8 9\n"
+    "  invalidate user_id --all --dry-run\n"
+    "  invalidate --tag news --use-case GetMenu --tenant organization=3",
+    "ramps": "examples:\n  ramps\n  ramps GetUser GetMenu",
+    "stats": "examples:\n  stats\n  stats GetUser --json",
+    "flush": "examples:\n  flush --dry-run\n  flush --sweep --yes",
+    "doctor": "Exits with 0 when all is well, 1 when something is wrong, 2 when it cannot be told.",
+}
 
 
 def add_arguments(parser: ArgumentParser) -> Verbs:
@@ -76,7 +89,13 @@ def _add_invalidate(verbs: Verbs) -> None:
 
 
 def _verb(verbs: Verbs, name: str, help: str) -> ArgumentParser:
-    verb = verbs.add_parser(name, help=help, description=help)
+    verb = verbs.add_parser(
+        name,
+        help=help,
+        description=help,
+        epilog=_EXAMPLES.get(name),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
     verb.add_argument("--json", action="store_true", help="plain data in place of text")
     return verb
 

@@ -109,8 +109,7 @@ def _warnings(cache: Cache, key_type: str | None) -> list[str]:
 
     What depends on it may be found while loading, or in another process, so this refuses nothing.
     """
-    functions = cache._functions.values()  # noqa: SLF001 - of one package
-    known = sorted({own.use_case.key_type for own in functions} - {None}, key=str)
+    known = sorted({own.use_case.key_type for own in cache.functions()} - {None}, key=str)
     if key_type is None or key_type in known:
         return []
     hint = did_you_mean(key_type, map(str, known))
@@ -135,6 +134,6 @@ def _use_cases(cache: Cache, names: Sequence[str], ms: int) -> Iterator[_Target]
 def _tenant(cache: Cache, steps: Sequence[str], ms: int) -> Iterator[_Target]:
     levels = dict([step.partition("=")[::2] for step in steps])
     if levels:
-        cache._check_path(tuple(levels))  # noqa: SLF001 - of one package
+        cache.check_tenant_path(tuple(levels))
         job = partial(cache.invalidate_tenant, buffer_ms=ms, **levels)
         yield _Target([f"tenant {' '.join(steps)}"], True, job)

@@ -138,7 +138,7 @@ def _known(cache: Cache, wanted: Sequence[str]) -> Sequence[str]:
 
 def _explain(cache: Cache, name: str, arguments: Sequence[str]) -> Result:
     _known(cache, [name])
-    own = cache._declared(name)  # noqa: SLF001 - of one package
+    own = cache.function(name)
     parameters = {each.name for each in own.binding.parameters}
     args, kwargs = _arguments(arguments, parameters)
     try:

@@ -355,6 +355,10 @@ def _names(function: Callable[..., Any], names: Collection[str] | None) -> tuple
         raise DeclarationError(
             f"{place(function)}: ignore_args is the text {names!r}; give a list: [{names!r}]."
         )
+    if not isinstance(names, (Iterable, type(None))):
+        raise DeclarationError(
+            f"{place(function)}: ignore_args is {names!r}; give a list of parameters' names."
+        )
     return tuple(names or ())
 
 

@@ -26,7 +26,8 @@ def errors_of(wanted: ErrorsOrOne) -> Errors:
     Raises:
         DeclarationError: Something is not the class of an error.
     """
-    kinds = (wanted,) if isinstance(wanted, type) else tuple(wanted)
+    several = isinstance(wanted, Iterable) and not isinstance(wanted, type)
+    kinds: tuple[Any, ...] = tuple(wanted) if several else (wanted,)  # type: ignore[arg-type]
     for kind in kinds:
         known: object = kind
         if not (isinstance(known, type) and issubclass(known, Exception)):

@@ -11,7 +11,7 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from random import random
 from secrets import token_hex
@@ -108,7 +108,7 @@ class Runtime:
         transactions: Transactions | None = None,
         current: Current | None = None,
         surroundings: Surroundings | None = None,
-        targets: Callable[[], Iterable[Target]] = tuple,
+        targets: Callable[[], Collection[Target]] = tuple,
         breaker: Breaker | None = None,
         recovers: bool = False,
         store: OverrideStore | None = None,
@@ -223,11 +223,12 @@ class Runtime:
 
     def _consistencies(self) -> frozenset[str]:
         """Every consistency that a declared use case, or the cache as a whole, asks for."""
-        targets = tuple(self._targets())
+        targets = self._targets()
         overrides, state = self.overrides.snapshot, (len(targets), self._planned)
         known, known_state, modes = self._modes
         if known is not overrides or known_state != state:
-            modes = frozenset([self.last_effective(target).consistency for target in targets])
+            effective = [self.last_effective(target) for target in tuple(targets)]
+            modes = frozenset([each.consistency for each in effective])
             default = self._default.consistency
             modes |= {default} if default else set()
             self._modes = (overrides, state, modes)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from sqlalchemy import Column, ForeignKey, Table
 from sqlalchemy.exc import NoReferenceError
 
+from cache_core.sqltext import DELETE, UPDATE
+
 _ACTIONS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 
 
@@ -20,7 +22,7 @@ class Cause(NamedTuple):
 
     Args:
         table: The other table.
-        verb: What is done to it: delete or update.
+        verb: What is done to it: ``DELETE`` or ``UPDATE``.
         column: The column whose update it is; None for a delete.
     """
 
@@ -34,7 +36,7 @@ def causes(table: Table) -> set[Cause]:
     found = set(_updates(table, set()))
     for key, parent in _parents(table):
         if _acts(key.ondelete):
-            found |= {Cause(each, "delete", None) for each in (parent, *_deleters(parent, set()))}
+            found |= {Cause(each, DELETE, None) for each in (parent, *_deleters(parent, set()))}
     return found
 
 
@@ -44,7 +46,7 @@ def _updates(table: Table, seen: set[Table]) -> Iterator[Cause]:
     seen.add(table)
     for key, parent in _parents(table):
         if _acts(key.onupdate):
-            yield Cause(parent, "update", key.column)
+            yield Cause(parent, UPDATE, key.column)
             yield from _updates(parent, seen)
 
 

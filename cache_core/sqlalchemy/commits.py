@@ -12,7 +12,6 @@ from cache_core.events import logger
 from cache_core.protocol.write import Delivery
 from cache_core.sqlalchemy.owners import told
 from cache_core.sqlalchemy.trackers import TRACKERS
-from cache_core.writing import Writing
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect
@@ -38,9 +37,7 @@ class Part:
         self.things = batch.things()
         self.outbox = outbox
         self.row: object = None
-        runtime = cache.runtime
-        scope = cache._scope_on(runtime)  # noqa: SLF001  # writing() takes no types of entities
-        self.writing = Writing(runtime, scope, self.things, secured=outbox is not None)
+        self.writing = cache.writing_of(self.things, secured=outbox is not None)
 
     def forget_row(self, dialect: Dialect | None) -> None:
         """The outbox need not tell of it any more."""

@@ -14,9 +14,9 @@ from cache_core.sqlalchemy.batch import Bucket, add_to, united
 from cache_core.sqlalchemy.ends import end, known, ledger_of, watch
 from cache_core.sqlalchemy.isolation import commits_at_once
 from cache_core.sqlalchemy.ledger import OPEN, Flush, Ledger
-from cache_core.sqlalchemy.sql import words_of
 from cache_core.sqlalchemy.statements import ANYTHING, Writes, is_of_the_orm, is_read, writes_of
 from cache_core.sqlalchemy.trackers import trackers
+from cache_core.sqltext import Isolation, parse
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect, ExecutionContext
@@ -69,16 +69,14 @@ def before_cursor_execute(
     if is_read(context, sql):
         return
     ledger = ledger_of(connection)
-    flush = ledger.flush if is_of_the_orm(context) else None
+    flush = ledger.flush if is_of_the_orm(context) or _is_of_a_relationship(context) else None
     if flush is not None and sql in flush.statements:
         return  # the same with other rows
     writes = _writes_of(context, sql)
-    if writes.words.savepoint is not None:
-        ledger.savepoint(*writes.words.savepoint)
-    if writes.words.is_lasting:
-        connection.info[SNAPSHOTS] = True
-    if writes.words.wants_snapshot:
-        begin_snapshot(connection, None)
+    if writes.text.savepoint is not None:
+        ledger.savepoint(*writes.text.savepoint)
+    if writes.text.isolation is not None:
+        _isolate(connection, writes.text.isolation)
     if not writes:
         return
     if ledger.flush is not None:
@@ -88,6 +86,22 @@ def before_cursor_execute(
     else:
         flush.statements[sql] = writes.of_any_row()
         note(connection, {})
+
+
+def _is_of_a_relationship(context: ExecutionContext) -> bool:
+    """Whether it has the form in which the ORM writes links, with the rows beside the statement."""
+    compiled = context.compiled
+    table = getattr(getattr(compiled, "statement", None), "table", None)
+    if table is None or not getattr(compiled, "column_keys", None):
+        return False
+    return any(tracker.only_links(table) for tracker in trackers())
+
+
+def _isolate(connection: Connection, isolation: Isolation) -> None:
+    if isolation.lasts:
+        connection.info[SNAPSHOTS] = True
+    if isolation.has_snapshots:
+        begin_snapshot(connection, None)
 
 
 def _writes_of(context: ExecutionContext, sql: str) -> Writes:
@@ -103,7 +117,7 @@ def after_cursor_execute(connection: Connection, _cursor: object, sql: str, *_: 
     ledger = known(connection)
     if ledger is None or not ledger.has_written:
         return
-    is_commit = len(sql) < _SHORT and words_of(sql).is_end
+    is_commit = len(sql) < _SHORT and parse(sql).ends
     if is_commit or (ledger.flush is None and commits_at_once(connection)):
         end(ledger, connection.dialect)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 from sqlalchemy import Column, Table, event, inspect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, QueryableAttribute
 
 from cache_core.errors import DeclarationError, did_you_mean
@@ -100,6 +102,17 @@ class Rule:
         """The tables that hold the model's rows, and those of the models that inherit from it."""
         mappers = self.mapper.self_and_descendants
         return {table for mapper in mappers for table in mapper.tables if isinstance(table, Table)}
+
+    def link_tables(self) -> set[Table]:
+        """The tables that link the model's rows to others, many to many."""
+        with suppress(SQLAlchemyError):  # mappers that are wrong say so to whoever uses them
+            links = [
+                relationship.secondary
+                for mapper in self.mapper.self_and_descendants
+                for relationship in mapper.relationships
+            ]
+            return {table for table in links if isinstance(table, Table)}
+        return set()
 
     def other_tables(self) -> set[Table]:
         """The tables of *changed_by*."""

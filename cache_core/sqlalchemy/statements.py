@@ -14,14 +14,21 @@ from sqlalchemy.sql.dml import Delete, Insert, Update, UpdateBase
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 from sqlalchemy.sql.selectable import CompoundSelect, Select
 
-from cache_core.sqlalchemy.sql import SILENCE, Words, words_of
+from cache_core.sqltext import (
+    ANY_TABLE,
+    DELETE,
+    INSERT,
+    MOST_VALUES,
+    READ,
+    UNKNOWN,
+    UPDATE,
+    Statement,
+    parse,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
     from sqlalchemy.engine import ExecutionContext
-
-MOST_VALUES = 1000
-"""Most values that are told of one statement; beyond, it is a write of any row."""
 
 _UPSERT = re.compile(
     r"\bON (CONFLICT|DUPLICATE)\b|^\s*(REPLACE|INSERT\s+(OR|IGNORE))\b", re.IGNORECASE
@@ -29,7 +36,7 @@ _UPSERT = re.compile(
 _EXACT = frozenset({"postgresql", "sqlite"})
 """Databases that compare texts letter by letter, unless a column says otherwise."""
 _LENIENT = frozenset({"CHAR", "NCHAR", "CITEXT", "Enum", "ENUM"})
-_VERBS = ((Insert, "insert"), (Update, "update"), (Delete, "delete"))
+_VERBS = ((Insert, INSERT), (Update, UPDATE), (Delete, DELETE))
 _READS = (Select, CompoundSelect)
 Values = Union["list[object]", None]
 """What a column has in the rows that a statement writes, before and after; None if that is unknown."""
@@ -40,7 +47,7 @@ class Write:
     """The write of one table by one statement.
 
     Args:
-        verb: insert, update, delete, or other.
+        verb: As in ``cache_core.sqltext.Write``.
         name: The table's name in small letters, with its schema where one is known.
         statement: The statement where it is one of SQLAlchemy's and not a text.
         sql: Its text.
@@ -60,8 +67,8 @@ class Write:
     def may_be(self, table: Table) -> bool:
         """Whether it writes *table*; where one of both names no schema, the name decides."""
         schema, _, name = self.name.rpartition(".")
-        own = (table.schema or "").lower()
-        return table.name.lower() == name and (not schema or not own or own.endswith(schema))
+        own = (table.schema or "").casefold()
+        return table.name.casefold() == name and (not schema or not own or own.endswith(schema))
 
     def may_set(self, column: Column[Any]) -> bool:
         """Whether an update changes *column*."""
@@ -73,10 +80,10 @@ class Write:
         """What *column* has in the rows that are written, before and after."""
         if self.statement is None or not self.rows or len(self.rows) > MOST_VALUES:
             return None
-        if self.verb == "insert":
+        if self.verb == INSERT:
             return None if _UPSERT.search(self.sql) else self._inserted(column)
         before = self._chosen_by(column)
-        if before is None or self.verb == "delete" or not self.may_set(column):
+        if before is None or self.verb == DELETE or not self.may_set(column):
             return before
         after = self._inserted(column)
         return None if after is None else before + after
@@ -126,18 +133,18 @@ class Writes:
 
     Args:
         each: The tables that are known.
-        words: What its text says, where that was asked.
+        text: What its text says, where that was asked.
     """
 
     each: tuple[Write, ...]
-    words: Words = SILENCE
+    text: Statement = READ
 
     def __bool__(self) -> bool:
-        return bool(self.each) or self.words.is_unknown
+        return bool(self.each) or self.text.is_unknown
 
     def of_any_row(self) -> Writes:
         """The same for rows that are not known."""
-        return Writes(tuple([replace(write, rows=()) for write in self.each]), self.words)
+        return Writes(tuple([replace(write, rows=()) for write in self.each]), self.text)
 
 
 def is_read(context: ExecutionContext, sql: str) -> bool:
@@ -161,8 +168,11 @@ def writes_of(context: ExecutionContext, sql: str) -> Writes:
     own = tuple(_of_statement(context, statement, sql))
     if own and not _has_parts(sql):
         return Writes(own)
-    words = words_of(sql)
-    return Writes(own + tuple([Write(verb, name) for verb, name in words.writes]), words)
+    text = parse(sql)
+    named = [write for write in text.writes if write.table != ANY_TABLE]
+    return Writes(
+        own + tuple([Write(one.verb, _full(one.schema, one.table)) for one in named]), text
+    )
 
 
 def _has_parts(sql: str) -> bool:
@@ -174,9 +184,13 @@ def _of_statement(context: Any, statement: object, sql: str) -> Iterator[Write]:
         if isinstance(statement, kind):
             table = statement.table
             schema, name = getattr(table, "schema", None), getattr(table, "name", "")
-            full = f"{schema}.{name}" if schema else name
+            full = _full(schema, name).casefold()
             rows, names = context.compiled_parameters, context.compiled.bind_names
-            yield Write(verb, full.lower(), statement, sql, rows, names, context.dialect.name)
+            yield Write(verb, full, statement, sql, rows, names, context.dialect.name)
+
+
+def _full(schema: str | None, name: str) -> str:
+    return f"{schema}.{name}" if schema else name
 
 
 def _criteria(statement: UpdateBase | None) -> list[Any]:
@@ -187,4 +201,4 @@ def _criteria(statement: UpdateBase | None) -> list[Any]:
     return [] if where is None else [where]
 
 
-ANYTHING = Writes((), Words(is_unknown=True))
+ANYTHING = Writes((), UNKNOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakSet
 
 from cache_core.cache import Cache
 from cache_core.events import logger
@@ -11,6 +12,7 @@ from cache_core.sqlalchemy.batch import Batch, Bucket
 from cache_core.sqlalchemy.cascades import causes
 from cache_core.sqlalchemy.ledger import OPEN
 from cache_core.sqlalchemy.owners import owner_of
+from cache_core.sqltext import OTHER
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
@@ -28,7 +30,8 @@ class Way(NamedTuple):
     Args:
         rule: The rule.
         table: The table that is written.
-        is_own: Whether it is the model's own; else the database changes the rows by itself.
+        is_own: Whether it is the model's own, or links it to others; else the database changes the
+            rows by itself.
         verb: What must be done to the table, or ``ANY``.
         column: The column that must be changed; None for any.
     """
@@ -42,7 +45,7 @@ class Way(NamedTuple):
     def follows(self, write: Write) -> bool:
         """Whether *write* is one of these."""
         if not write.may_be(self.table) or (
-            self.verb not in {ANY, write.verb} and write.verb != "other"
+            self.verb not in {ANY, write.verb} and write.verb != OTHER
         ):
             return False
         return self.column is None or write.may_set(self.column)
@@ -61,6 +64,7 @@ class Tracker:
         self.outbox: Outbox | None = None
         self._by_class: dict[type, list[Rule]] = {}
         self._by_table: dict[str, list[Way]] | None = None
+        self._links: set[Table] | None = None
 
     def add(self, rule: Rule) -> None:
         """Follows one more model; the same rule may come again."""
@@ -70,7 +74,14 @@ class Tracker:
 
     def forget(self) -> None:
         """More models are known than before."""
-        self._by_class, self._by_table = {}, None
+        self._by_class, self._by_table, self._links = {}, None, None
+
+    def only_links(self, table: Table) -> bool:
+        """Whether *table* links rows that are tracked to others, and holds no such rows itself."""
+        if self._links is None:
+            own = {each for rule in self.rules for each in rule.tables()}
+            self._links = {each for rule in self.rules for each in rule.link_tables()} - own
+        return table in self._links
 
     def told_by_object(self, instance: object) -> Bucket:
         """What the change of a mapped object invalidates; never raises."""
@@ -107,7 +118,7 @@ class Tracker:
             for way in self._ways_of(write):
                 if way.follows(write) and not (way.is_own and is_told(way.rule)):
                     _add(batch, way, write)
-        if writes.words.is_unknown:
+        if writes.text.is_unknown:
             batch.key_types.update([rule.key_type for rule in self.rules if may_hold(rule)])
         return self._of(batch)
 
@@ -126,14 +137,14 @@ class Tracker:
         if ways is None:
             ways = self._by_table = {}
             for way in _ways(self.rules):
-                ways.setdefault(way.table.name.lower(), []).append(way)
+                ways.setdefault(way.table.name.casefold(), []).append(way)
         return ways.get(write.name.rpartition(".")[2], ())
 
 
 def _ways(rules: Iterable[Rule]) -> Iterable[Way]:
     for rule in rules:
         own = rule.tables()
-        yield from [Way(rule, table, is_own=True) for table in own]
+        yield from [Way(rule, table, is_own=True) for table in own | rule.link_tables()]
         yield from [Way(rule, table) for table in rule.other_tables()]
         for cause in {cause for table in own for cause in causes(table)}:
             yield Way(rule, cause.table, verb=cause.verb, column=cause.column)
@@ -165,12 +176,13 @@ def tracker_of(cache: Cache) -> Tracker:
     """The tracker of *cache*, made at first use; from then on it knows of open transactions."""
     tracker = TRACKERS.get(cache)
     if tracker is None:
-        if not getattr(cache, _WATCHES, False):
+        if cache not in _WATCHING:
             clock = cache.clock
             cache.watch_transactions(OPEN.has_written, lambda: OPEN.snapshot_since(clock))
-            setattr(cache, _WATCHES, True)
+            _WATCHING.add(cache)
         tracker = TRACKERS[cache] = Tracker(cache)
     return tracker
 
 
-_WATCHES = "_watches_sqlalchemy"
+_WATCHING: WeakSet[Cache] = WeakSet()
+"""The caches that know whom to ask about transactions, for good."""

@@ -56,6 +56,7 @@ def track(
     """
     rule = Rule.of(model, key_type, id, changed_by)
     tracker_of(cache).add(rule)
+    cache.hears_of(key_type)
     listen()
 
 

@@ -59,6 +59,11 @@ def _rules(rules: Sequence[Rule]) -> Iterator[tuple[Table, IdRule]]:
         for table in rule.tables():
             columns = _columns(rule, table)
             yield table, IdRule(rule.key_type, columns, "" if columns else _why(rule, table))
+        for table in rule.link_tables():
+            yield (
+                table,
+                IdRule(rule.key_type, why=f"{table.name} only links {rule.mapper.class_.__name__}"),
+            )
         for table in rule.other_tables():
             yield table, IdRule(rule.key_type, why=f"changed_by names {table.name}")
 

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from cache_core.cached import CachedFunction
     from cache_core.protocol.scope import LoadingScope
 
-Listening: TypeAlias = Callable[[Callable[[str], None]], AbstractContextManager[None]]
-"""Has a callable be told of each statement, in SQL, before it is carried out in the block."""
+Here: TypeAlias = "Callable[[], object] | None"
+Listening: TypeAlias = Callable[[Callable[[str], None]], AbstractContextManager[Here]]
+"""Has a callable be told of each statement, in SQL, before it is carried out in the block.
+
+What it gives is called in the thread of each load before that begins, if it is callable.
+"""
 
 _READS = ("select", "with", "(", "values")
 _SOURCES = re.compile(
@@ -48,10 +52,10 @@ def assert_reads_declared(
     """
     reads = _Reads(cache, key_types)
     with ExitStack() as exits:
-        for own in tuple(cache._functions.values()):  # noqa: SLF001 - of one package
+        for own in cache.functions():
             wrap_loader(own, reads.around)
             exits.callback(unwrap_loader, own, reads.around)
-        exits.enter_context(listening(reads.note))
+        reads.here = exits.enter_context(listening(reads.note))
         yield
     if reads.missing:
         lines = "".join([f"\n  - {each}" for each in sorted(reads.missing)])
@@ -62,8 +66,11 @@ class _Reads:
     """What the loads that run have read of tracked tables.
 
     Attributes:
+        here: What listening gave.
         missing: What is wrong, one sentence each.
     """
+
+    here: Here = None
 
     def __init__(self, cache: Cache, key_types: Mapping[str, Iterable[str]]) -> None:
         self.missing: set[str] = set()
@@ -86,15 +93,21 @@ class _Reads:
 
             @wraps(loader)
             async def aload(*args: Any, **kwargs: Any) -> Any:
+                self._begin()
                 return judged(await loader(*args, **kwargs), args, kwargs)
 
             return aload
 
         @wraps(loader)
         def load(*args: Any, **kwargs: Any) -> Any:
+            self._begin()
             return judged(loader(*args, **kwargs), args, kwargs)
 
         return load
+
+    def _begin(self) -> None:
+        if self.here is not None:
+            self.here()
 
     def _judge(
         self, own: CachedFunction, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -21,7 +21,8 @@ def assert_dependencies() -> TestBlock:
     For a block, a test, or each test of a class. What a loader reads is seen in its SQL. A value
     depends on a model when it depends on an entity of any key type that the model is tracked by;
     whether it is the right entity is not looked at. Use cases that live by their TTL alone are left
-    out, and so is what is called while caching is off.
+    out, and so is what is called while caching is off. What a coroutine function reads in another
+    thread is seen where its connection was opened in the block.
 
     Raises:
         AssertionError: A dependency is missing; names the use case, the table, and what to declare.
@@ -34,8 +35,11 @@ def _declared() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _listening(note: Callable[[str], None]) -> Iterator[None]:
-    """Tells *note* of every statement, on the connections that are there and on new ones."""
+def _listening(note: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """Tells *note* of every statement, on new connections and on those of threads with a load.
+
+    Each thread has connections of its own, which may have been open before the block.
+    """
     listened = []
 
     def wrapper(execute: Callable[..., Any], sql: Any, *rest: Any) -> Any:
@@ -47,11 +51,13 @@ def _listening(note: Callable[[str], None]) -> Iterator[None]:
             connection.execute_wrappers.insert(0, wrapper)
             listened.append(connection)
 
-    for connection in connections.all(initialized_only=True):
-        listen(connection)
+    def listen_here() -> None:
+        for connection in connections.all(initialized_only=True):
+            listen(connection)
+
     connection_created.connect(listen)
     try:
-        yield
+        yield listen_here
     finally:
         connection_created.disconnect(listen)
         for connection in listened:

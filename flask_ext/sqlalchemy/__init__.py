@@ -5,6 +5,6 @@ A ``CacheCore`` is told of in the app that runs at the write, see ``cache_core.s
 
 from __future__ import annotations
 
-from cache_core.sqlalchemy import Outbox, invalidate_on_commit, track, untrack
+from cache_core.sqlalchemy import Outbox, SQLOverrides, invalidate_on_commit, track, untrack
 
-__all__ = ["Outbox", "invalidate_on_commit", "track", "untrack"]
+__all__ = ["Outbox", "SQLOverrides", "invalidate_on_commit", "track", "untrack"]

@@ -72,6 +72,6 @@ def _tracked_tables(cache: Cache) -> dict[str, set[str]]:
     tracker: Any = TRACKERS.get(cache)
     found: dict[str, set[str]] = {}
     for rule in () if tracker is None else tracker.rules:
-        for table in rule.tables():
+        for table in rule.tables() | rule.link_tables():
             found.setdefault(table.name.lower(), set()).add(rule.key_type)
     return found

@@ -19,6 +19,7 @@ from django.test import override_settings
 from cache_core.console import DONE, REFUSED, WRONG
 from cache_core.testing import FakeStore
 from django_ext import cache
+from django_ext.management.commands.cache_core import Command
 from django_ext.testing import assert_invalidates
 from tests.django.library.caching import get_author
 from tests.django.library.models import Author
@@ -182,6 +183,60 @@ def test_wrong_settings_are_refused_with_what_is_wrong():
         run("ramps")
 
 
+def templates(folder, **files):
+    """Settings under which the templates of the project are *files*."""
+    for name, text in files.items():
+        path = folder / "pages" / f"{name}.html"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{% load cache_core %}" + text)
+    (folder / "logo.html").write_bytes(b"\xff\xfe")
+    loaders = {"DIRS": [folder], "APP_DIRS": True}
+    backend = "django.template.backends.django.DjangoTemplates"
+    return override_settings(TEMPLATES=[{"BACKEND": backend, **loaders}])
+
+
+def test_the_fragments_of_templates_are_known(tmp_path):
+    """Though no page was rendered in this process."""
+    with templates(tmp_path, a="{% cached 300 CommandsSidebar %}x{% endcached %}"):
+        assert "CommandsSidebar" in run("ramps", "CommandsSidebar")
+        assert "CommandsSidebar" in run("invalidate", "--use-case", "CommandsSidebar", "--dry-run")
+        assert "CommandsSidebar" in run("stats", "--json")["use_cases"]
+
+
+def test_a_template_that_is_wrong_stops_no_command(tmp_path):
+    """The others are known, and the error output says why this one is not."""
+    errors = io.StringIO()
+    fine = "{% cached 300 CommandsFine %}x{% endcached %}"
+    with templates(tmp_path, a="{% cached 300 CommandsBroken %}x", b=fine):
+        call_command("cache_core", "ramps", stdout=io.StringIO(), stderr=errors)
+        assert "CommandsFine" in run("ramps", "--json")
+    assert "The fragments of pages/a.html are unknown" in errors.getvalue()
+
+
+@pytest.mark.parametrize("verb", ["doctor", "stats", "relay"])
+def test_every_verb_explains_itself(verb, capsys):
+    """With the options that Django gives every command."""
+    with pytest.raises(SystemExit) as ended:
+        Command().create_parser("manage.py", "cache_core").parse_args([verb, "--help"])
+    assert ended.value.code == 0
+    assert "--settings" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--settings", "a.b", "-v", "3", "--traceback", "stats", "--json"],
+        ["stats", "--json", "--settings", "a.b", "-v", "3", "--traceback"],
+        ["--settings", "a.b", "--traceback", "stats", "--json", "-v", "3"],
+    ],
+)
+def test_options_of_django_stand_anywhere(words):
+    """Before the verb and after it."""
+    given = Command().create_parser("manage.py", "cache_core").parse_args(words)
+    assert (given.settings, given.verbosity, given.traceback) == ("a.b", 3, True)
+    assert given.json
+
+
 def test_a_process_exits_with_these_codes(redis_server):
     """As a shell sees it: output and errors apart, and Redis explained from another process."""
     code = (
@@ -209,6 +264,6 @@ def test_a_process_exits_with_these_codes(redis_server):
         with cache.enable():
             assert get_author.answer(author.pk).layer is None
         cache.close()
-    refused = shell("invalidate", "author_id")
+    refused = shell("invalidate", "author_id", "--settings", "tests.settings")
     assert (refused.returncode, refused.stdout) == (REFUSED, "")
     assert refused.stderr.startswith("CommandError: Give ids")

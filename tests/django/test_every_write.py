@@ -19,6 +19,7 @@ from django.core.management.color import no_style
 from django.db import connection, models, transaction
 from django.db.migrations.state import ProjectState
 from django.db.models import F
+from django.db.models.functions import Concat
 
 from tests.django.library.models import (
     Author,
@@ -187,6 +188,93 @@ def _():
     yield {"author_id:*"}
 
 
+@write("QuerySet.update() of one row")
+def _():
+    one = author()
+    yield
+    Author.objects.filter(pk=one.pk, name__gte="a").update(name="b")
+    yield {f"author_id:{one.pk}"}
+
+
+@write("QuerySet.update() of some rows, computed")
+def _():
+    keys = [author().pk, author().pk]
+    yield
+    Author.objects.filter(pk__in=keys).update(name=Concat("name", "name"))
+    yield {f"author_id:{key}" for key in keys}
+
+
+@write("QuerySet.update() that moves rows")
+def _():
+    one, other = author(), author()
+    book(author=one)
+    yield
+    Book.objects.filter(author=one).update(author=other)
+    yield {"book_id:*", f"author_id:{one.pk}", f"author_id:{other.pk}"}
+
+
+@write("QuerySet.update() of one row, mapped by another column")
+def _():
+    one = book(author=author())
+    yield
+    Book.objects.filter(pk=one.pk).update(title="c")
+    yield {f"book_id:{one.pk}", "author_id:*"}
+
+
+@write("QuerySet.update() that joins")
+def _():
+    one = author()
+    book(author=one)
+    yield
+    Book.objects.filter(author__name="a", author_id=one.pk).update(title="c")
+    yield BOOKS
+
+
+@write("QuerySet.update() of rows by a UUID")
+def _():
+    one = Loan.objects.create(branch=1)
+    yield
+    Loan.objects.filter(reader=one.reader).update(due=2)
+    yield {f"reader_id:{one.reader}", "branch_id:*"}
+
+
+@write("_raw_delete() of one row")
+def _():
+    one = author()
+    yield
+    rows = Author.objects.filter(pk=one.pk)
+    rows._raw_delete(rows.db)
+    yield {f"author_id:{one.pk}"}
+
+
+@write("raw SQL on one row")
+def _():
+    one = author()
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE library_author SET name = %s WHERE id = %s", ["b", one.pk])
+    yield {f"author_id:{one.pk}"}
+
+
+@write("executemany()")
+def _():
+    keys = [author().pk, author().pk]
+    yield
+    with connection.cursor() as cursor:
+        rows = [("b", key) for key in keys]
+        cursor.executemany("UPDATE library_author SET name = %s WHERE id = %s", rows)
+    yield {f"author_id:{key}" for key in keys}
+
+
+@write("raw SQL with parameters by name")
+def _():
+    one = author()
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE library_author SET name = 'b' WHERE id = %(id)s", {"id": one.pk})
+    yield {"author_id:*"}
+
+
 @write("QuerySet.update() with F()")
 def _():
     Loan.objects.create()
@@ -258,7 +346,7 @@ def _():
     one = author()
     yield
     Author.objects.bulk_update([one], ["name"])
-    yield {"author_id:*"}
+    yield {f"author_id:{one.pk}"}
 
 
 @write("QuerySet.delete() of a tracked model")
@@ -322,8 +410,9 @@ def _():
     shelf = Shelf.objects.create(label="s")
     Volume.objects.create(shelf=shelf)
     yield
+    left = shelf.pk
     shelf.delete()
-    yield VOLUMES
+    yield {"volume_id:*", f"shelf_id:{left}"}
 
 
 @write("DB_CASCADE")
@@ -458,7 +547,7 @@ def _():
     shelf, volume = Shelf.objects.create(label="s"), Volume.objects.create()
     yield
     shelf.volumes.add(volume)
-    yield VOLUMES
+    yield {f"volume_id:{volume.pk}", "shelf_id:*"}
 
 
 @write("reverse foreign key add(bulk=False)")
@@ -475,7 +564,7 @@ def _():
     volume = Volume.objects.create(shelf=shelf)
     yield
     shelf.volumes.remove(volume)
-    yield VOLUMES
+    yield {f"volume_id:{volume.pk}", f"shelf_id:{shelf.pk}"}
 
 
 @write("reverse foreign key clear()")
@@ -484,7 +573,7 @@ def _():
     Volume.objects.create(shelf=shelf)
     yield
     shelf.volumes.clear()
-    yield VOLUMES
+    yield {"volume_id:*", f"shelf_id:{shelf.pk}"}
 
 
 @write("set_<model>_order()")
@@ -493,7 +582,7 @@ def _():
     keys = [Volume.objects.create(shelf=shelf).pk for _ in range(2)]
     yield
     shelf.set_volume_order(keys[::-1])
-    yield VOLUMES
+    yield {*[f"volume_id:{key}" for key in keys], f"shelf_id:{shelf.pk}"}
 
 
 # Relatives.
@@ -541,10 +630,10 @@ def _():
 
 @write("QuerySet.update() of a child, by a field of its parent")
 def _():
-    Shop.objects.create(city="Bath")
+    shop = Shop.objects.create(city="Bath")
     yield
-    Shop.objects.update(city="Ely")
-    yield SHOPS
+    Shop.objects.update(city="Ely")  # Django looks up the keys of the parents first
+    yield {f"place_id:{shop.pk}", "shop_id:*", "city:*"}
 
 
 @write("QuerySet.update() of a parent")
@@ -619,12 +708,19 @@ def _():
 
 @write("a data migration")
 def _():
-    author()
     historical = migration_state().apps.get_model("library", "Author")
     yield
     historical.objects.create(name="b")
-    historical.objects.first().save()
     yield {"author_id:*"}
+
+
+@write("a data migration that saves a row")
+def _():
+    one = author()
+    historical = migration_state().apps.get_model("library", "Author")
+    yield
+    historical.objects.get().save()
+    yield {f"author_id:{one.pk}"}
 
 
 @write("a schema migration")

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
-from django.core import signing
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory, override_settings
 
@@ -78,9 +77,10 @@ def change_elsewhere(store):
 
 def signed(value, salt=COOKIE, seconds_ago=0):
     """A cookie that was signed some time ago."""
-    signer = signing.get_cookie_signer(salt=COOKIE + salt)
+    response = HttpResponse()
     with mock.patch("django.core.signing.time.time", return_value=RealClock().wall() - seconds_ago):
-        return {COOKIE: signer.sign(value)}
+        response.set_signed_cookie(COOKIE, value, salt=salt)
+    return {COOKIE: response.cookies[COOKIE].value}
 
 
 def test_a_request_that_wrote_is_pinned(store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -111,6 +112,29 @@ def test_coroutine_functions_are_watched():
     message = "AsyncUndeclared reads library_book"
     with pytest.raises(AssertionError, match=message), assert_dependencies():
         asyncio.run(main())
+
+
+def test_connections_that_are_open_before_are_heard():
+    """Another thread has used its connection before the block begins."""
+    began, goes_on = threading.Event(), threading.Event()
+
+    def run():
+        Author.objects.count()
+        began.set()
+        assert goes_on.wait(10)
+        with cache.enable():
+            undeclared()
+        connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert began.wait(10)
+    with (
+        pytest.raises(AssertionError, match="Undeclared reads library_book"),
+        assert_dependencies(),
+    ):
+        goes_on.set()
+        thread.join()
 
 
 def test_reads_outside_of_loaders_do_not_count():

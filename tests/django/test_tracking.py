@@ -14,9 +14,9 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from cache_core import DeclarationError
+from cache_core.sqltext import DELETE, INSERT, Write
 from django_ext import track
 from django_ext.mapping import Mapping
-from django_ext.sql import DELETE, INSERT, Write
 from django_ext.tables import Tables
 from django_ext.tracking import Tracker, tracker
 from django_ext.transactions import ALL

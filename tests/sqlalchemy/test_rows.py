@@ -147,6 +147,26 @@ def test_many_to_many(session, shop, log):
     assert "{order:10}" in log
 
 
+LINK = {"order_id": 11, "tag_id": 5}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda tagged: tagged.insert().values(LINK),
+        lambda tagged: tagged.delete().where(tagged.c.order_id == 11),
+        lambda tagged: sa.text(f"DELETE FROM {tagged.name} WHERE order_id = 11"),
+    ],
+    ids=["insert", "delete", "text"],
+)
+def test_a_statement_about_links(session, shop, cache, log, write):
+    """Rows that link two models by hand are part of both, and name neither by its key."""
+    track(cache, shop.Tag, key_type="tag")
+    session.execute(write(shop.Order.__mapper__.relationships["tags"].secondary))
+    session.commit()
+    assert "{tag:*}" in log
+
+
 def test_a_subclass_is_a_row_of_its_base(session, shop, log):
     """What is tracked for a model holds for the models that inherit from it."""
     session.add(shop.Company(id=9, name="Acme", vat="1"))

@@ -159,4 +159,4 @@ def check_wrong_declarations() -> None:
     cache.cached(tenant={"user": 7})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     cache.cached(result_tags="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     cache.cached(version=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    cache.cached(tag="a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cache.cached(tag="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

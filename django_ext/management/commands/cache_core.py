@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,6 +13,17 @@ from cache_core.errors import CacheCoreError
 from django_ext import relaying, triggering
 from django_ext.default import cache
 from django_ext.doctor import examine
+from django_ext.fragments import compile_fragments
+
+_COMMON: dict[tuple[str, ...], dict[str, Any]] = {
+    ("-v", "--verbosity"): {"type": int, "choices": range(4), "help": "0 to 3; 1 unless told"},
+    ("--settings",): {"metavar": "MODULE", "help": "the settings, as in shop.settings.production"},
+    ("--pythonpath",): {"metavar": "FOLDER", "help": "where else to import from"},
+    ("--traceback",): {"action": "store_true", "help": "show where an error was raised"},
+    ("--no-color",): {"action": "store_true", "help": "no colours in the output"},
+    ("--force-color",): {"action": "store_true", "help": "colours in any case"},
+}
+"""What ``BaseCommand`` adds to the parser, which argparse takes before the verb only."""
 
 
 class Command(BaseCommand):
@@ -21,10 +33,18 @@ class Command(BaseCommand):
     requires_system_checks = []  # doctor tells of them, and the others work in spite of them
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Adds the verbs."""
+        """Adds the verbs, each with the options that Django gives every command."""
         verbs = add_arguments(parser)
         relaying.add_arguments(verbs)
         triggering.add_arguments(verbs)
+        for verb in verbs.choices.values():
+            self._add_common(verb)
+
+    def _add_common(self, verb: ArgumentParser) -> None:
+        """Without defaults, which would overrule what stands before the verb."""
+        group = verb.add_argument_group("options of every Django command")
+        for flags, options in _COMMON.items():
+            group.add_argument(*flags, default=SUPPRESS, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Carries out one verb; exits with 1 where something is wrong, with 2 where it cannot."""
@@ -55,3 +75,5 @@ class Command(BaseCommand):
             get_resolver().url_patterns  # noqa: B018
         except Exception as error:  # noqa: BLE001 - whatever a module of the project raises
             self.stderr.write(f"The use cases of views are unknown; the URLs fail: {error}")
+        for mistake in compile_fragments():
+            self.stderr.write(mistake)

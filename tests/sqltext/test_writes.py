@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from django_ext.sql import ANY_TABLE, READ, parse, table_key
+from cache_core.sqltext import (
+    ANY_TABLE,
+    DELETE,
+    INSERT,
+    OTHER,
+    UPDATE,
+    parse,
+    table_key,
+)
 
 WRITES = {
     'INSERT INTO "a" ("x") VALUES (%s)': {"a"},
@@ -39,6 +47,9 @@ WRITES = {
     "UPDATE a SET x = $tag$; DELETE FROM b $tag$": {"a"},
     "INSERT INTO a VALUES " + ", ".join(["(%s)"] * 2_000): {"a"},
     "INSERT INTO a VALUES " + ", ".join(["(%s)"] * 2_000) + "; DELETE FROM b": {"a", "b"},
+    "SELECT '" + "x" * 5_000 + "'; UPDATE a SET x = 1": {"a"},
+    "RENAME TABLE a TO b": {"a"},
+    "SELECT 1; CALL anything()": {ANY_TABLE},
     "TRUNCATE a CASCADE": {"a", ANY_TABLE},
     "DO $$ BEGIN UPDATE a SET x = 1; END $$": {ANY_TABLE},
     "CALL anything()": {ANY_TABLE},
@@ -52,6 +63,9 @@ WRITES = {
 READS = [
     "",
     "SELECT 'UPDATE a SET x = 1'",
+    "SELECT $tag$ DELETE FROM a $tag$",
+    "SELECT E'it\\'s; DELETE FROM a'",
+    "WITH x AS (SELECT 1) SELECT * FROM x",
     "(SELECT 1) UNION (SELECT 2)",
     "SELECT * FROM a FOR NO KEY UPDATE",
     "WITH x AS (SELECT * FROM a FOR UPDATE) SELECT * FROM x",
@@ -79,7 +93,42 @@ def test_a_write_names_its_tables(sql):
 @pytest.mark.parametrize("sql", READS)
 def test_a_read_writes_nothing(sql):
     """What only reads, or concerns the transaction, is passed over."""
-    assert parse(sql) is READ
+    assert not parse(sql).writes
+
+
+@pytest.mark.parametrize(
+    ("sql", "verbs"),
+    [
+        ("INSERT INTO a VALUES (1) ON CONFLICT (x) DO UPDATE SET x = 1", [INSERT]),
+        ("insert or ignore into a values (1)", [INSERT]),
+        ("INSERT OR REPLACE INTO a VALUES (1)", [OTHER]),
+        ("REPLACE INTO a VALUES (1)", [OTHER]),
+        ("update a set x = 1", [UPDATE]),
+        ("DELETE FROM a; UPDATE b SET x = 1", [DELETE, UPDATE]),
+        ("TRUNCATE TABLE a, b", [DELETE, DELETE]),
+        ("DROP TABLE IF EXISTS a", [DELETE]),
+        ("EXPLAIN ANALYZE DELETE FROM a", [DELETE]),
+        ("MERGE INTO a USING b ON a.x = b.x", [OTHER]),
+        ("COPY a FROM STDIN", [OTHER]),
+        ("ALTER TABLE a ADD x int, ADD y int", [OTHER]),
+    ],
+)
+def test_what_is_done_to_a_table(sql, verbs):
+    """What replaces rows deletes some, so it is none of the plain three."""
+    assert [write.verb for write in parse(sql).writes] == verbs
+
+
+@pytest.mark.parametrize(
+    ("sql", "schema"),
+    [
+        ("UPDATE a SET x = 1", ""),
+        ('update only "Shop"."Orders" set x = 1', "shop"),
+        ("UPDATE [base].[dbo].[A] SET x = 1", "dbo"),
+    ],
+)
+def test_the_schema_is_kept(sql, schema):
+    """In small letters, and without what stands before it."""
+    assert parse(sql).writes[0].schema == schema
 
 
 @pytest.mark.parametrize(
@@ -90,6 +139,7 @@ def test_a_read_writes_nothing(sql):
         ("DELETE FROM a WHERE id IN (" + ", ".join(["%s"] * 3_000) + ")", True),
         ("DELETE FROM a WHERE id IN (" + ", ".join(["%s"] * 3_000) + ") RETURNING id", False),
         ("DELETE FROM a RETURNING id", False),
+        ("TRUNCATE a", False),
         ("INSERT INTO a VALUES (1)", False),
         ("UPDATE a SET x = 1; UPDATE b SET x = 1", False),
         ("UPDATE a SET x = 1; UPDATE a SET x = 2", False),

@@ -1,0 +1,53 @@
+"""What ``cached()`` is given: what no parameter takes, and the decorator's tier of the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from inspect import signature
+from typing import Any
+
+from cache_core.errors import DeclarationError, did_you_mean
+from cache_core.policy.policy import Policy
+
+_OF_POLICIES = [name for name in signature(Policy).parameters if name != "self"]
+
+
+def refuse_unknown(given: Mapping[str, object], known: Collection[str]) -> None:
+    """Refuses arguments that ``cached()`` does not have.
+
+    Args:
+        given: What no parameter took.
+        known: The parameters.
+
+    Raises:
+        DeclarationError: There are some; says where each belongs, or what it may be meant for.
+    """
+    for name, value in given.items():
+        advice = (
+            f"it is a field of policies: cached(policy=Policy({name}={value!r}, ...))"
+            if name in _OF_POLICIES
+            else did_you_mean(name, known) or f"it takes {', '.join(known)}"
+        )
+        raise DeclarationError(f"cached() was given {name}=, which it does not have; {advice}")
+
+
+def tier_of(policy: Policy | None, ttl: Any, ramp: Any) -> Policy:
+    """The decorator's tier of the policy.
+
+    Raises:
+        DeclarationError: *policy* is none, or came together with one of the others.
+        ConfigurationError: A value is not allowed.
+    """
+    given: object = policy
+    if given is None:
+        return Policy(ttl=ttl, ramp=ramp)
+    if not isinstance(given, Policy):
+        raise DeclarationError(
+            f"cached() was given {given!r} in policy=; give a cache_core.Policy, as in "
+            'policy=Policy(ttl="5m")'
+        )
+    if not (ttl is None and ramp is None):
+        raise DeclarationError(
+            "cached() was given policy= together with ttl= or ramp=; put them all into policy="
+        )
+    return given
