@@ -97,7 +97,9 @@ class AppCache(Cache):
         if settings.overrides is None and settings.redis is not None:
             settings = replace(settings, overrides="redis")
         sender = Sender(self)
-        runtime = super()._build(replace(settings, hooks=(*settings.hooks, sender)))
+        # Settings that were a runtime's before have the sender of that one.
+        hooks = [hook for hook in settings.hooks if not isinstance(hook, Sender)]
+        runtime = super()._build(replace(settings, hooks=(*hooks, sender)))
         follow(self, runtime, sender)
         return runtime
 

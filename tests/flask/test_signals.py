@@ -73,6 +73,15 @@ def test_an_invalidation_is_told(app, cache, receiver):
     assert "{user_id:7}" in event.things
 
 
+def test_settings_that_were_in_use_before(app, cache, receiver):
+    """A cache that is put together anew of its own settings tells each event once."""
+    mine = cache.for_app(app)
+    mine.configure_from(mine.runtime.settings)
+    with cache_invalidated.connected_to(receiver):
+        mine.invalidate("user_id", 7)
+    assert len(receiver.got) == 1
+
+
 def test_hits_are_told_while_somebody_receives_them(app, client, receiver):
     """From the next call on, also when the cache was at work before, and no longer than that."""
     client.get("/user/7")
