@@ -39,6 +39,8 @@ cache_breaker_opened = _namespace.signal("breaker-opened")
 cache_breaker_closed = _namespace.signal("breaker-closed")
 cache_invalidated = _namespace.signal("invalidated")
 cache_policy_changed = _namespace.signal("policy-changed")
+cache_mismatched = _namespace.signal("mismatched")
+cache_ramped_down = _namespace.signal("ramped-down")
 cache_shared_value_changed = _namespace.signal("shared-value-changed")
 
 SIGNALS: dict[type, Signal] = {
@@ -54,6 +56,8 @@ SIGNALS: dict[type, Signal] = {
     events.BreakerClosed: cache_breaker_closed,
     events.Invalidated: cache_invalidated,
     events.PolicyChanged: cache_policy_changed,
+    events.Mismatched: cache_mismatched,
+    events.RampedDown: cache_ramped_down,
     events.SharedValueChanged: cache_shared_value_changed,
 }
 """The signal of each class of events, but for those that show one request to a developer."""
