@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from cache_core.counters import Histogram, Tally
 from cache_core.events import Layer, Outcome
+from cache_core.evidence import Checks
 from cache_core.observe import table
 from cache_core.observe.stats import requests_of
 from cache_core.observe.table import METRICS, Merge, Metric
@@ -124,6 +125,18 @@ def _of_use_case(tally: Tally, labels: Labels) -> Iterator[_Row]:
     yield table.READ_BYTES, labels, tally.bytes_read
     yield table.WRITTEN_BYTES, labels, tally.bytes_written
     yield table.USE_CASE_INVALIDATIONS, labels, tally.invalidations
+    yield from _of_checks(tally.checks, labels)
+
+
+def _of_checks(checks: Checks, labels: Labels) -> Iterator[_Row]:
+    for layer in Layer:
+        score = checks.score(layer)
+        if score.samples:
+            matches = score.samples - score.mismatches
+            yield table.SHADOW_READS, (*labels, layer.value, "match", ""), matches
+            yield table.SHADOW_READS, (*labels, layer.value, "mismatch", ""), score.mismatches
+    for reason, number in tuple(checks.undecided.items()):
+        yield table.SHADOW_READS, (*labels, "all", "undecided", reason.value), number
 
 
 def _of_memory(runtime: Runtime, cache: Labels) -> Iterator[_Row]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cache_core.counters import BOUNDS, Histogram
 from cache_core.events import Outcome
+from cache_core.evidence import Score
 from cache_core.observe.stats import requests_of
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class UseCaseFigures:
         loads, load_failures: Runs of the loader, and how many raised.
         bytes_read, bytes_written: Bytes of entries from and to the store.
         invalidations: Entries and whole use cases that were invalidated by hand.
+        matches, mismatches: What shadow reads found, as far as they decided.
         load_times: How long the loader ran.
         history: The last five minutes, the oldest point first.
     """
@@ -135,12 +137,15 @@ class UseCaseFigures:
     bytes_read: int = 0
     bytes_written: int = 0
     invalidations: int = 0
+    matches: int = 0
+    mismatches: int = 0
     load_times: Times = NO_TIMES
     history: tuple[Point, ...] = (Point(),) * POINTS
 
     @classmethod
     def of(cls, tally: Tally, history: Sequence[Point]) -> UseCaseFigures:
         """The figures that *tally* holds now."""
+        score = tally.checks.score()
         return cls(
             requests=requests_of(tally),
             request_hits=tally.request_hits,
@@ -155,6 +160,8 @@ class UseCaseFigures:
             bytes_read=tally.bytes_read,
             bytes_written=tally.bytes_written,
             invalidations=tally.invalidations,
+            matches=score.samples - score.mismatches,
+            mismatches=score.mismatches,
             load_times=Times.of(tally.load_times),
             history=tuple(history),
         )
@@ -178,6 +185,11 @@ class UseCaseFigures:
     def hit_ratio(self) -> float | None:
         """Hits by requests, from 0 to 1; None without requests."""
         return self.hits / self.requests if self.requests else None
+
+    @property
+    def score(self) -> Score:
+        """How often what the cache had was what the source had, by shadow reads."""
+        return Score.of(self.matches, self.mismatches)
 
     @property
     def load_seconds(self) -> float:

@@ -88,6 +88,11 @@ WRITTEN_BYTES = _counter(
 USE_CASE_INVALIDATIONS = _counter(
     "use_case_invalidations", _USE_CASE, "Entries and whole use cases that were invalidated by hand"
 )
+SHADOW_READS = _counter(
+    "shadow_reads",
+    (*_USE_CASE, "layer", "outcome", "reason"),
+    "Hits that were compared with the source; outcome is match, mismatch or undecided",
+)
 INVALIDATIONS = _counter("invalidations", _CACHE, "Things that were invalidated")
 UNDELIVERED = _gauge("undelivered_invalidations", "Things whose invalidation waits for the store")
 UNDELIVERED_SECONDS = _gauge(

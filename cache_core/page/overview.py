@@ -18,6 +18,7 @@ from cache_core.policy.policy import Source
 if TYPE_CHECKING:
     from cache_core.cache import Cache
     from cache_core.control.listing import Listing
+    from cache_core.observe.advice import Advice
     from cache_core.observe.fleet import FleetFigures
     from cache_core.policy.policy import Effective
 
@@ -81,11 +82,13 @@ class Line:
         controlled: What was set for it, and what holds.
         figures: How it goes.
         label: What its picture is read out as; escaped.
+        advice: What the figures of the process that answers suggest.
     """
 
     controlled: Controlled
     figures: UseCaseFigures
     label: str = PLOT_LABEL
+    advice: tuple[Advice, ...] = ()
 
     @property
     def name(self) -> str:
@@ -140,6 +143,11 @@ class Line:
     def errors(self) -> str:
         """Failures of layers and of the loader."""
         return count(self.figures.errors + self.figures.load_failures)
+
+    @property
+    def score(self) -> str:
+        """How often shadow reads found what the cache had to be right."""
+        return share(self.figures.score.value)
 
     @property
     def invalidations(self) -> str:
@@ -217,13 +225,13 @@ def overview(
         per_page: Use cases on a page.
         label: What a picture is read out as, as HTML text: escaped.
     """
-    listing, fleet = cache.control.listing(), cache.fleet()
+    listing, fleet, advice = cache.control.listing(), cache.fleet(), cache.advice()
     rows = list(_fitting(listing.rows, search))
     pages = max(1, ceil(len(rows) / per_page))
     number = min(max(1, number), pages)
     shown = rows[(number - 1) * per_page : number * per_page]
     return Overview(
-        lines=tuple([line(row, fleet, label) for row in shown]),
+        lines=tuple([line(row, fleet, label, advice) for row in shown]),
         notices=notices(cache.runtime, listing, fleet),
         listing=listing,
         fleet=fleet,
@@ -235,9 +243,11 @@ def overview(
     )
 
 
-def line(row: Controlled, fleet: FleetFigures, label: str) -> Line:
-    """One row of the listing with its figures."""
-    return Line(row, fleet.use_cases.get(row.use_case, NO_FIGURES), label)
+def line(row: Controlled, fleet: FleetFigures, label: str, advice: Sequence[Advice] = ()) -> Line:
+    """One row of the listing with its figures, and with what of *advice* is for it."""
+    figures = fleet.use_cases.get(row.use_case, NO_FIGURES)
+    mine = tuple([each for each in advice if each.use_case == row.use_case])
+    return Line(row, figures, label, mine)
 
 
 def _fitting(rows: Sequence[Controlled], search: str) -> Iterator[Controlled]:

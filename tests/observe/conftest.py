@@ -7,6 +7,7 @@ import time
 import pytest
 
 from cache_core import Cache
+from cache_core.events import Layer
 from cache_core.testing import FakeClock, FakeStore
 
 
@@ -17,7 +18,7 @@ def clock():
 
 @pytest.fixture
 def shop(clock):
-    """Two loads of one use case that take 0.2 s each, three hits, and a load that fails."""
+    """Two loads of one use case that take 0.2 s each, three hits, a shadow read, and a load that fails."""
     cache = Cache(clock=clock, namespace="shop", remote=FakeStore(clock))
 
     @cache.cached(use_case="GetMenu", key_type="menu", id_arg="number", ttl=60)
@@ -37,6 +38,7 @@ def shop(clock):
             get_price()
     with cache.enable():
         get_menu(1)
+    cache.runtime.tally("GetMenu").checks.match(Layer.LOCAL)
     cache.invalidate("menu", 2)
     return cache
 

@@ -67,6 +67,7 @@ def test_values_of_labels_are_known_words(shop):
     """Layers, outcomes and reasons are those of the enums; ids of entities are nowhere."""
     layers = {*(layer.value for layer in Layer), "all"}
     outcomes = {*(outcome.value for outcome in Outcome), "answered", "failed"}
+    outcomes |= {"match", "mismatch", "undecided"}
     reasons = {*(reason.value for reason in Reason), ""}
     known = {"layer": layers, "outcome": outcomes, "reason": reasons}
     for metric, samples in families([shop]):
@@ -166,3 +167,14 @@ def test_a_child_tells_nothing_of_its_parents(shop):
     assert os.read(end, 1000) == b"nothing"
     os.close(begin)
     os.close(end)
+
+
+def test_shadow_reads_are_told(shop):
+    """What they found, by layer, and those that decided nothing by their reason."""
+    checks = shop.runtime.tally("GetMenu").checks
+    checks.decide_nothing(Reason.INVALIDATED)
+    told = families([shop])
+    labels = ("shop", "GetMenu")
+    assert sample(told, "shadow_reads", *labels, "local", "match", "") == 1
+    assert sample(told, "shadow_reads", *labels, "local", "mismatch", "") == 0
+    assert sample(told, "shadow_reads", *labels, "all", "undecided", "invalidated") == 1

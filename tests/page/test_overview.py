@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cache_core.events import Layer
 from cache_core.page import notices
 from cache_core.page.overview import State, overview
 
@@ -52,6 +53,20 @@ class TestFigures:
     def test_nothing_was_called(self, cache):
         """No ratio is claimed."""
         assert lines(cache)["Get"].hit_ratio == "\N{EN DASH}"
+
+    def test_shadow_reads(self, cache):
+        """Their score is told where there is one."""
+        assert lines(cache)["Get"].score == "\N{EN DASH}"
+        cache.runtime.tally("Get").checks.match(Layer.LOCAL)
+        assert lines(cache)["Get"].score == "100 %"
+
+    def test_advice(self, cache):
+        """What the figures suggest stands with its use case."""
+        with cache.enable():
+            for number in range(300):
+                cache.get(number)
+        assert [each.id for each in lines(cache)["Get"].advice] == ["advice.never_hit"]
+        assert lines(cache)["Half"].advice == ()
 
 
 class TestFinding:
