@@ -169,7 +169,9 @@ def _missing_for_encryption(settings: Settings) -> tuple[str, str] | None:
 
 def _wires(settings: Settings) -> Callable[[Target, Effective], Wire]:
     signer = Signer(settings.secrets) if settings.secrets else None
-    compressor = Zlib(from_bytes=settings.compress_from) if settings.compress_from else None
+    compressor = settings.compressor
+    if settings.compress_from:
+        compressor = Zlib(from_bytes=settings.compress_from)
 
     @lru_cache(maxsize=1)
     def cipher() -> Cipher:

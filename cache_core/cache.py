@@ -20,7 +20,7 @@ from cache_core.cached import CachedFunction
 from cache_core.clock import Clock, SystemClock
 from cache_core.controlling import Control
 from cache_core.declared import Cached
-from cache_core.declaring import refuse_unknown, tier_of
+from cache_core.declaring import check_accept, refuse_unknown, tier_of
 from cache_core.invalidating import Invalidating
 from cache_core.keys.binding import Binding
 from cache_core.keys.dependencies import (
@@ -167,6 +167,7 @@ class Cache(Invalidating, Telling, Adapting):
         schema: str | None = "auto",
         cache_errors: ErrorsOrOne = (),
         compare: Callable[[Any, Any], object] | None = None,
+        accept: Callable[[Any], object] | None = None,
         **unknown: NoReturn,
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """Declares a function (sync or async) as a use case of this cache.
@@ -205,6 +206,8 @@ class Cache(Invalidating, Telling, Adapting):
                 again from the cache.
             compare: Called by shadow reads with a cached and a loaded value; true where they are
                 the same. By default the bytes are compared that the codec makes of them.
+            accept: Called with a kept value before it is served, once in each request; where that
+                is false, the value is loaded anew and takes its place.
             unknown: Anything else, which is refused.
 
         Returns:
@@ -244,6 +247,7 @@ class Cache(Invalidating, Telling, Adapting):
                 result_depends_on=result_depends_on,
             )
             check_version(version, binding)
+            check_accept(accept, function)
             own = self.function_type(
                 self,
                 made,
@@ -254,6 +258,7 @@ class Cache(Invalidating, Telling, Adapting):
                 version=version,
                 cache_errors=answers,
                 compare=compare,
+                accept=accept,
             )
             if self._runtime is not None:
                 check_encryption(self._runtime.settings, [own])

@@ -64,6 +64,7 @@ class CachedFunction:
         cache_errors: The errors of the function that are kept as values are.
         compare: Whether a cached and a loaded value are the same; None for the form they are kept
             in.
+        accept: Whether a kept value may be served; None where all may.
 
     Attributes:
         late: Value -> things that its entry depends on besides those of the call, in canonical
@@ -86,6 +87,7 @@ class CachedFunction:
         version: Callable[..., Any] | None,
         cache_errors: Errors = (),
         compare: Comparator | None = None,
+        accept: Callable[[Any], object] | None = None,
     ) -> None:
         self.cache = cache
         self.use_case = use_case
@@ -95,6 +97,7 @@ class CachedFunction:
         self.version = version
         self.cache_errors = cache_errors
         self.compare = compare
+        self.accept = accept
         self.late = dependencies.late
         own = use_case.key_type if use_case.tracked else None
         named = {own or "", *[each.key_type for each in dependencies.fixed]}

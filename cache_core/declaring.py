@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 from cache_core.errors import DeclarationError, did_you_mean
+from cache_core.keys.function import ONE_VALUE, check_helper, place
 from cache_core.policy.policy import Policy
 
 _OF_POLICIES = [name for name in signature(Policy).parameters if name != "self"]
@@ -51,3 +52,19 @@ def tier_of(policy: Policy | None, ttl: Any, ramp: Any) -> Policy:
             "cached() was given policy= together with ttl= or ramp=; put them all into policy="
         )
     return given
+
+
+def check_accept(accept: object, function: object) -> None:
+    """Refuses what cannot be asked whether a kept value may be served; None asks nobody.
+
+    Raises:
+        DeclarationError: It is not callable, does not take a value, or must be awaited.
+    """
+    if accept is None:
+        return
+    if not callable(accept):
+        raise DeclarationError(
+            f"{place(function)}: accept is a {type(accept).__name__}; give a callable of a value "
+            "that returns whether it may be served."
+        )
+    check_helper(accept, "accept", function, ONE_VALUE)

@@ -63,6 +63,7 @@ class Reason(str, Enum):
     OTHER_SEAL = "other_seal"
     TOO_LARGE = "too_large"
     UNLOADABLE = "unloadable"
+    REJECTED = "rejected"
 
     # A loaded value is returned but not kept.
     CHANGED_WHILE_LOADING = "changed_while_loading"

@@ -35,6 +35,7 @@ WHY: Mapping[Reason, str] = {
     Reason.OTHER_SEAL: "it is more protected than configured",
     Reason.TOO_LARGE: "it is larger than allowed",
     Reason.UNLOADABLE: "the codec cannot make a value of it",
+    Reason.REJECTED: "accept= of the declaration has turned the value down, or has raised",
     Reason.UNSTORABLE: "the value cannot be kept",
 }
 """Reason -> the end of a sentence that says it."""

@@ -34,6 +34,7 @@ from cache_core.wire.codecs import CODEC_NAMES, CodecChoice
 if TYPE_CHECKING:
     from cache_core.events import Hook
     from cache_core.layers.eviction import MakeOrder
+    from cache_core.wire.compression import Compressor
 
 OnMarkFailure = Literal["fail", "outbox", "proceed"]
 OnInvalidationFailure = Literal["queue", "raise", "both"]
@@ -72,6 +73,7 @@ class Settings:
         codec: How values become bytes: "auto" (signed pickle where there is a secret, else JSON),
             "pickle", "json", "msgspec", or a codec object.
         compress_from: Size in bytes from which on values are compressed; None never does.
+        compressor: What compresses them in place of zlib, with a lower bound of its own.
         max_value_bytes: Larger values are not kept in Redis.
         request_memo_seconds: How long a scope trusts the versions it has read, in seconds; bounds
             staleness in scopes that live long. 0 trusts them as long as the scope lives.
@@ -124,6 +126,7 @@ class Settings:
     secrets: tuple[bytes, ...] = ()
     codec: CodecChoice = "auto"
     compress_from: int | None = None
+    compressor: Compressor | None = None
     max_value_bytes: int = 1 << 20
     request_memo_seconds: float = 5.0
     request_memo_entries: int = 1_000
@@ -224,6 +227,10 @@ def _values(given: Given, problems: Problems) -> dict[str, Any]:
         expected = f"a secret beside it: decoding a pickle runs what others put into {store}"
         hint = "Set secrets, or choose the codec 'json' or 'msgspec'."
         problems.add(given["codec"][0], "'pickle' without a secret", expected, hint)
+    if values.get("compressor") is not None and values.get("compress_from") is not None:
+        hint = "A compressor decides by itself from which size on it is worth it."
+        path, _ = given["compress_from"]
+        problems.add(path, "given beside compressor", "one of the two", hint)
     return values
 
 
@@ -280,6 +287,14 @@ def _codec(value: object) -> object:
     if callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None)):
         return codec
     raise Refused(expected, "A codec has the methods dumps and loads.")
+
+
+def _compressor(value: object) -> object:
+    expected = "an object with the attribute id and the methods compress and expand"
+    compressor = _imported(value, f"{expected}, or its dotted path")
+    if all(hasattr(compressor, name) for name in ("id", "compress", "expand")):
+        return compressor
+    raise Refused(expected)
 
 
 def _eviction(value: object) -> object:
@@ -341,6 +356,7 @@ _READERS: Mapping[str, _Reader] = {
     "secrets": _plain(_secrets),
     "codec": _plain(_codec),
     "compress_from": _plain(size),
+    "compressor": _plain(_compressor),
     "max_value_bytes": _plain(size),
     "request_memo_seconds": _plain(duration(high=_HOUR)),
     "request_memo_entries": _plain(whole()),

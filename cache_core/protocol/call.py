@@ -90,6 +90,11 @@ class Target(Protocol):
         """Whether a cached and a loaded value are the same; None for the form they are kept in."""
         ...
 
+    @property
+    def accept(self) -> Callable[[Any], object] | None:
+        """Whether a kept value may be served; None where all may."""
+        ...
+
     def identify(
         self, key: tuple[Hashable, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Identity:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cache_core.errors import Unreadable
+from cache_core.errors import Unreadable, Unstorable
 from cache_core.events import Layer, Reason
 from cache_core.keys.version import version_text
 from cache_core.protocol.failed import Failed
@@ -141,7 +141,7 @@ def _local(call: Call) -> Steps[Kept | None]:
             call.layer = Layer.LOCAL
             return entry
         reason = verdict
-        if call.plan.serves_old:
+        if call.plan.serves_old and reason is not Reason.REJECTED:
             extras_valid = yield from extras_hold(call, entry.extras or ())
             valid = extras_valid and entry.stamp == call.stamp
             yield from note_local(call, entry, Layer.LOCAL, valid=valid)
@@ -154,7 +154,23 @@ def judge(call: Call, entry: Kept) -> Steps[Reason | None]:
     reason = judge_local(entry, call.plan, call.stamp, call.started)
     if reason is None and not (yield from extras_hold(call, entry.extras or ())):
         return Reason.INVALIDATED
+    if reason is None and (yield from _is_rejected(call, entry.value)):
+        return Reason.REJECTED
     return reason
+
+
+def _is_rejected(call: Call, value: object) -> Steps[bool]:
+    """Whether the declaration's *accept* turns a kept value down."""
+    accept = call.target.accept
+    if accept is None or type(value) is Failed:
+        return False
+    try:
+        return not (yield Compute(accept, (call.plan.hand_out(value),)))
+    except Unstorable:
+        raise
+    except Exception as error:
+        detail = f"accept raised {type(error).__name__}: {error}"
+        raise GoPast(Reason.REJECTED, detail) from error
 
 
 def extras_hold(call: Call, extras: Extras) -> Steps[bool]:
@@ -206,7 +222,8 @@ def opened(call: Call) -> Steps[Kept | Reason]:
     lifetime, limit = lifetime_in(envelope, call.wall), negative_limit(call.plan, value)
     if limit is not None and lifetime.age >= limit:
         return Reason.EXPIRED
-    return _taken_over(call, envelope, value, lifetime)
+    is_rejected = yield from _is_rejected(call, value)
+    return Reason.REJECTED if is_rejected else _taken_over(call, envelope, value, lifetime)
 
 
 def _apart(wire: Wire, envelope: Envelope) -> Steps[Any]:

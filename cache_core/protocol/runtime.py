@@ -310,7 +310,7 @@ class Runtime:
             wire=self._wire(target, effective),
             hooks=self.hooks,
             watched=self.settings.detect_mutation,
-            polled=self.polls or self.retired,
+            polled=self.polls or self.retired or target.accept is not None,
             lineage=(old.lineage if old else 0) + restricted,
             pace=self._paces.setdefault(name, Pace()),
         )

@@ -1,0 +1,1 @@
+"""The names of other caches, so that a program can move here by changing its imports first."""
