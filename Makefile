@@ -9,7 +9,7 @@ BENCH_SETUP := $(BENCH)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-flask test lint types bench bench-faults stress prove docs-check clean
+.PHONY: help setup demo demo-flask test lint types screenshots messages bench bench-faults stress prove docs-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,7 +27,7 @@ demo-flask: $(SETUP)  ## the same with Flask
 	@$(RUN) example_projects/flask_catalog/demo.py $(ARGS)
 
 test: $(SETUP)  ## all tests with branch coverage (ARGS="tests/keys -x": those, by pytest)
-	@tests/tools/servers.sh redis memcached postgres pgbouncer
+	@tests/tools/servers.sh redis memcached postgres pgbouncer chromium
 	@$(RUN) $(if $(strip $(ARGS)),-m pytest $(ARGS),tests/tools/run_all.py)
 
 lint: $(SETUP)  ## ruff, formatting, import contracts
@@ -38,6 +38,14 @@ lint: $(SETUP)  ## ruff, formatting, import contracts
 types: $(SETUP)  ## mypy over packages and typing tests, pyright over the typing tests
 	$(RUN) -m mypy
 	$(RUN) -m pyright
+
+screenshots: $(SETUP)  ## renew the pictures of the docs with Chromium
+	@tests/tools/servers.sh redis chromium
+	@SCREENSHOTS=1 $(RUN) -m pytest tests/browser -q -p no:randomly $(ARGS)
+
+messages: $(SETUP)  ## collect the texts of the Django admin page, and compile their translations (needs gettext)
+	@cd django_ext && ../$(RUN) -m django makemessages --all --no-location --no-wrap
+	@cd django_ext && ../$(RUN) -m django compilemessages
 
 bench: $(BENCH_SETUP)  ## measure against other caching packages (ARGS choose what)
 	@$(BENCH)/bin/python -m tests.benchmarks $(ARGS)

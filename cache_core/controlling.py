@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cache_core.control.editing import (
     KEPT,
+    Said,
     Wish,
     differences,
     edited,
     moment_from,
     read_fields,
+    read_said,
     read_steps,
     turns,
     wishes_at,
@@ -23,7 +24,7 @@ from cache_core.control.listing import Controlled, Listing
 from cache_core.control.records import Change, Edit, Override, Snapshot
 from cache_core.errors import OverrideConflict, did_you_mean
 from cache_core.events import logger
-from cache_core.fields import Problems, text
+from cache_core.fields import Problems
 from cache_core.policy.overrides import EVERYTHING
 from cache_core.policy.policy import Policy
 from cache_core.policy.tiers import NOTHING
@@ -124,7 +125,7 @@ class Control:
             expected: Use case -> the revision that its override must still have.
         """
         problems, wall = Problems(), self._cache.clock.wall()
-        said = _said(by, why, cause, problems)
+        said = read_said(by, why, cause, problems)
         ends = expires
         if expires is not KEPT and expires is not None:
             ends = problems.check("expires", expires, moment_from(wall))
@@ -219,7 +220,7 @@ class Control:
     ) -> None:
         """Removes overrides, also those of use cases that no code knows any more."""
         problems = Problems()
-        said = _said(by, why, cause, problems)
+        said = read_said(by, why, cause, problems)
         problems.raise_any()
         self._write(dict.fromkeys(use_cases), said, expected)
 
@@ -246,7 +247,7 @@ class Control:
             expected: As for ``change``.
         """
         problems = Problems()
-        said = _said(by, why, cause, problems)
+        said = read_said(by, why, cause, problems)
         self._check_name(use_case, problems)
         planned = read_steps(steps, self._cache.clock.wall(), use_case, problems)
         problems.raise_any()
@@ -313,11 +314,15 @@ class Control:
         try:
             snapshot = runtime.following.store.load()
         except Exception as error:  # noqa: BLE001 - a page must not fail on what it is to show
-            problem = str(error)
+            problem = str(error) or type(error).__name__
         functions = self._cache._functions  # noqa: SLF001 - of one package
         orphans = {*snapshot.overrides, *snapshot.malformed} - {EVERYTHING, *functions}
-        rows = [self._row(runtime, name, own, snapshot) for name, own in functions.items()]
-        rows += [self._row(runtime, name, None, snapshot) for name in sorted(orphans)]
+        # Once for all rows: with many overrides the policies of each cost more than the rest.
+        policies = runtime.overrides.with_followed(snapshot.policies_at(self._cache.clock.wall()))
+        rows = [
+            self._row(runtime, name, own, snapshot, policies) for name, own in functions.items()
+        ]
+        rows += [self._row(runtime, name, None, snapshot, policies) for name in sorted(orphans)]
         everything = snapshot.overrides.get(EVERYTHING)
         stopped = wishes_at(everything, self._cache.clock.wall()).enabled is False
         return Listing(tuple(rows), everything, runtime.following.report(), stopped, problem)
@@ -334,7 +339,12 @@ class Control:
     # -- behind them -----------------------------------------------------------------------------
 
     def _row(
-        self, runtime: Runtime, name: str, own: CachedFunction | None, snapshot: Snapshot
+        self,
+        runtime: Runtime,
+        name: str,
+        own: CachedFunction | None,
+        snapshot: Snapshot,
+        policies: Mapping[str, Policy],
     ) -> Controlled:
         override, wall = snapshot.overrides.get(name), self._cache.clock.wall()
         expired = override is not None and override.has_expired(wall)
@@ -342,7 +352,6 @@ class Control:
         if own is None:
             return Controlled(name, None, override, None, None, True, expired, malformed)
         provided = run(runtime, _asked(name)) if runtime.polls else None
-        policies = runtime.overrides.with_followed(snapshot.policies_at(wall))
         return Controlled(
             name,
             own.use_case.key_type,
@@ -361,7 +370,7 @@ class Control:
             problems.add(f"use case {use_case!r}", "not declared", "a declared one, or '*'", hint)
 
     def _write(
-        self, wishes: Mapping[str, Wish | None], said: _Said, expected: Mapping[str, str]
+        self, wishes: Mapping[str, Wish | None], said: Said, expected: Mapping[str, str]
     ) -> dict[str, Override | None]:
         """Writes what follows from *wishes*, of which None removes an override."""
         runtime = self._cache.runtime
@@ -383,7 +392,7 @@ class Control:
         raise AssertionError("the last attempt has returned or raised")
 
     def _edits(
-        self, wishes: Mapping[str, Wish | None], said: _Said, snapshot: Snapshot
+        self, wishes: Mapping[str, Wish | None], said: Said, snapshot: Snapshot
     ) -> Iterable[Edit]:
         wall = self._cache.clock.wall()
         for name, wish in wishes.items():
@@ -410,19 +419,6 @@ class Control:
             yield Edit(
                 name, snapshot.revision_of(name), after, (*turns(name, before, wall), change)
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    by: str
-    why: str
-    cause: str
-
-
-def _said(by: str, why: str, cause: str, problems: Problems) -> _Said:
-    for name, value in (("by", by), ("why", why), ("cause", cause)):
-        problems.check(name, value, text)
-    return _Said(by, why, cause)
 
 
 def _announce(runtime: Runtime) -> None:

@@ -22,7 +22,7 @@ SETTING = "CACHE_CORE"
 WATCHED = frozenset({SETTING, "CACHES", "SECRET_KEY", "SECRET_KEY_FALLBACKS"})
 """The settings that a change of makes another cache."""
 
-OWN = frozenset({"track", "outbox", "triggers"})
+OWN = frozenset({"admin", "track", "outbox", "triggers"})
 """The keys of the dict that are Django's alone; the rest are the fields of ``Settings``."""
 
 _SALT = "cache_core: signatures of entries"
@@ -74,6 +74,11 @@ def _overrides(given: Mapping[Any, object]) -> dict[str, object]:
 def read_tracked() -> object:
     """What ``CACHE_CORE["TRACK"]`` holds; an empty dict where there is none."""
     return _own("track", {})
+
+
+def read_admin() -> bool:
+    """Whether the page belongs into the admin: unless ``CACHE_CORE["ADMIN"]`` is false."""
+    return bool(_own("admin", True))
 
 
 def read_outbox() -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from cache_core.events import Reason, logger
 from flask_ext.app_cache import AppCache
 from flask_ext.cached_views import CachedView, View, wrapped
 from flask_ext.cli import add_command
-from flask_ext.config import DEFAULT_NAME, config_key, read
+from flask_ext.config import DEFAULT_NAME, Source, config_key, read
+from flask_ext.control.options import Hook, Options, Translate, taken_out
 from flask_ext.fragments import Fragments, add_tag
 from flask_ext.lifecycle import attach
 
@@ -142,7 +143,8 @@ class CacheCore(Cache):
             raise ConfigurationError([Problem(where, "another CacheCore object", "this one", hint)])
 
     def _attach(self, app: Flask, config: Mapping[str, object] | None) -> None:
-        settings, has_secrets = self._settings_for(app, config)
+        sources, control = taken_out(self._sources_for(app, config))
+        settings, has_secrets = self._settings_of(sources)
         cache = AppCache(self, app, settings, has_secrets=has_secrets)
         cache.check()
         attach(app, cache)
@@ -153,15 +155,57 @@ class CacheCore(Cache):
         appcontext_pushed.connect(self._set_aside)
         appcontext_tearing_down.connect(self._take_up)
 
-    def _settings_for(self, app: Flask, config: object) -> tuple[Settings, bool]:
+        if control is not None:
+            self._register_control(app, control)
+
+    def _sources_for(self, app: Flask, config: object) -> list[Source]:
         key = config_key(self.name)
-        sources = [
+        return [
             (key, app.config.get(key)),
             ("CacheCore(config)", self._config),
             ("init_app(config)", config),
         ]
+
+    def _settings_of(self, sources: list[Source]) -> tuple[Settings, bool]:
+        key = config_key(self.name)
         namespace = "app" if self.name == DEFAULT_NAME else f"app.{self.name}"
         return read(sources, path=key, namespace=namespace)
+
+    def register_control(
+        self,
+        app: Flask,
+        url_prefix: str = "",
+        *,
+        may_view: Hook | None = None,
+        may_change: Hook | None = None,
+        actor: Hook | None = None,
+        translate: Translate | None = None,
+    ) -> None:
+        """Puts a control page into *app*: ramps, kill switches and figures, for those who may.
+
+        A hook is a callable without arguments, sync or async, that is asked in each request. Only
+        True is a yes; a response, as the way to a login, is sent; an exception is a no.
+
+        Args:
+            app: A Flask app that this cache was initialised on and that has served no request yet.
+            url_prefix: Where the page is; "/_cache" by default, "/_cache-reports" for the cache
+                called "reports".
+            may_view: Says who may see it; without it nobody may.
+            may_change: Says who of those may change something; without it nobody may.
+            actor: Names who is there, for the history; by default the server's REMOTE_USER.
+            translate: Returns an English text in the language of the request.
+
+        Raises:
+            NotConfigured: This object was not initialised on *app*.
+            ConfigurationError: An argument is wrong, or the app has this page already.
+        """
+        options = Options(url_prefix, may_view, may_change, actor, translate)
+        self._register_control(_real(app), options)
+
+    def _register_control(self, app: Flask, options: Options) -> None:
+        from flask_ext.control.blueprint import register
+
+        register(self.for_app(app), options)
 
     def for_app(self, app: Flask) -> AppCache:
         """This cache as *app* has configured it, for use wherever *app* is not running.

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from math import inf, isfinite
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cache_core.control.records import Change, Fields, Override, Step, fresh_revision
-from cache_core.fields import Coerce, Problems, Refused, duration
+from cache_core.fields import Coerce, Problems, Refused, duration, text
 from cache_core.policy.policy import Policy
 from cache_core.policy.reading import FIELDS, NAMES, fields_of, values_of
 
@@ -26,6 +26,20 @@ WISHES = tuple(name for name in FIELDS if name != "note")
 """The fields that an override may set; its note is why it was set."""
 
 _SECONDS = duration()
+
+
+class Said(NamedTuple):
+    """Who changes something, why, and at what kind of place."""
+
+    by: str
+    why: str
+    cause: str
+
+
+def read_said(by: object, why: object, cause: object, problems: Problems) -> Said:
+    """The same, checked; notes what is not text."""
+    given = {"by": by, "why": why, "cause": cause}
+    return Said(*[problems.check(name, value, text) or "" for name, value in given.items()])
 
 
 @dataclass(frozen=True, slots=True)

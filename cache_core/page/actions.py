@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 RAMPS = (0, 1, 5, 25, 50, 100)
 
+_NO_REVISIONS: Mapping[str, str] = MappingProxyType({})
+
 
 class Action(NamedTuple):
     """One thing that can be done.
@@ -44,7 +46,14 @@ ACTIONS: Mapping[str, Action] = MappingProxyType({action.name: action for action
 
 
 def carry_out(
-    cache: Cache, action: Action, names: Iterable[str], *, by: str, why: str, cause: str
+    cache: Cache,
+    action: Action,
+    names: Iterable[str],
+    *,
+    by: str,
+    why: str,
+    cause: str,
+    expected: Mapping[str, str] = _NO_REVISIONS,
 ) -> Sequence[str]:
     """Does *action* to all of *names* or to none; raises as ``Control.change_many``.
 
@@ -55,14 +64,15 @@ def carry_out(
         by: Who does it.
         why: For people.
         cause: What kind of page it was done on.
+        expected: Use case -> the revision that its override must still have.
 
     Returns:
         The names, sorted, each once.
     """
     wanted = sorted(set(names))
     if action.fields is None:
-        cache.control.reset(*wanted, by=by, why=why, cause=cause)
+        cache.control.reset(*wanted, by=by, why=why, cause=cause, expected=expected)
     else:
         changes = {name: dict(action.fields) for name in wanted}
-        cache.control.change_many(changes, by=by, why=why, cause=cause)
+        cache.control.change_many(changes, by=by, why=why, cause=cause, expected=expected)
     return wanted

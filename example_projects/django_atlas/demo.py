@@ -29,13 +29,17 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler 
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.db import connections, transaction  # noqa: E402
 
-from cache_core import Policy  # noqa: E402
 from django_ext import cache  # noqa: E402
 
 NAME = PASSWORD = "admin"
 PARIS = 2988507
 NEIGHBOUR = 6269531
 """Another city, with Paris among its nearest."""
+
+CONTROL = "/admin/cache_core_django/usecaseoverride/"
+"""Where use cases are ramped up and switched off."""
+
+RAMPS = f"{CONTROL}Nearest/change/"
 
 
 class Story:
@@ -72,6 +76,7 @@ def prepare():
     user.set_password(PASSWORD)
     user.save()
     City.objects.filter(pk=PARIS).update(name="Paris")  # should an earlier run have been cut short
+    cache.control.reset("Nearest")
     cache.flush()  # so that the story begins with an empty cache, also on a Redis
     where = "a Redis and this process" if settings.CACHE_CORE["REDIS"] else "this process"
     print(f"{City.objects.count()} cities in {settings.DATABASES['default']['NAME']}")
@@ -142,7 +147,7 @@ def tell_of_transactions(story):
 
 def tell_of_ramps(story):
     story.chapter(
-        "4. Turning one use case down and up, while the site runs. 20 cities, twice each."
+        "4. Ramping one use case in the admin, while the site runs. 20 cities, twice each."
     )
     largest = City.objects.order_by("-population").values_list("id", flat=True)[:20]
     pages = [f"/city/{city}/" for city in largest]
@@ -151,13 +156,13 @@ def tell_of_ramps(story):
         (50, "on for about half of the cities, always the same", lambda ratio: 20 <= ratio <= 80),
         (100, "on for all", lambda ratio: ratio == 100),
     ):
-        cache.override("Nearest", Policy(ramp=ramp))
+        story.browser.submit(RAMPS, ramp_local=ramp, ramp_remote=ramp, why="the demo shows ramps")
         visit_all(story, pages)
         hits, loads, milliseconds = visit_all(story, pages)
         ratio = 100 * hits / (hits + loads)
         figures = f"{milliseconds:8.1f} ms  {loads:2} loaded  {hits:2} from the cache"
         story.tell(f"Nearest, ramp {ramp:>3} %  {figures}  = {ratio:3.0f} %", promise, kept(ratio))
-    cache.override("Nearest", None)
+    story.browser.submit(RAMPS, ramp_local="", ramp_remote="", why="the demo is over")
 
 
 def visit_all(story, pages):
@@ -201,6 +206,7 @@ The atlas goes on serving. Try, and watch the box on the right of each page:
   {site}/city/{PARIS}/          a city; reload it, edit it in the admin, reload it again
   {site}/search/?q=Wien         a search in all languages
   {site}/admin/                 log in as {NAME!r} with the password {PASSWORD!r}
+  {site}{CONTROL}  how the use cases go; switch one off
 Ctrl-C ends it.""")
     Event().wait()
 

@@ -27,6 +27,8 @@ from werkzeug.serving import make_server  # noqa: E402
 PARIS, FRANCE, JAPAN = "/city/2988507", "/country/FR", "/country/JP"
 TOKYO = 1850147
 REPORT = "CountryReport"
+CHANGE = "/_cache/use-case"
+CONTROL = f"{CHANGE}?name={REPORT}"
 
 
 class Browser:
@@ -40,6 +42,7 @@ class Browser:
         """Returns the status, the body and the milliseconds that it took."""
         body = urlencode(form) if form else None
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        headers["Sec-Fetch-Site"] = "same-origin"
         if self._cookie:
             headers["Cookie"] = self._cookie
         started = perf_counter()
@@ -68,14 +71,14 @@ class Story:
 
     def chapter(self, title):
         print(f"\n{title}")
-        print(f"    {'':34}{'time':>10}{'hits':>7}{'loads':>7}")
+        print(f"    {'':41}{'time':>10}{'hits':>7}{'loads':>7}")
 
     def step(self, method, path, form=None, *, expect=200, hits=None, loads=None, shows=None):
         """One request, and claims about it: hits and loads of the country report, a text shown."""
         before = self.browser.figures(REPORT)
         status, text, milliseconds = self.browser.send(method, path, form)
         got = [now - then for now, then in zip(self.browser.figures(REPORT), before)]
-        print(f"    {method + ' ' + path:34}{milliseconds:7.1f} ms{got[0]:7}{got[1]:7}")
+        print(f"    {method + ' ' + path:41}{milliseconds:7.1f} ms{got[0]:7}{got[1]:7}")
         self.claim(status == expect, f"answers with {expect}")
         self.claim(hits in {None, got[0]}, f"{hits} hits")
         self.claim(loads in {None, got[1]}, f"{loads} loads")
@@ -154,21 +157,33 @@ def tell_of_statements(story, population, people):
 
 
 def tell_of_ramps(story, people):
-    """Who may turn them, and what that does."""
+    """Who may turn them on the control page, and what that does."""
     story.chapter("6. Ada logs in, and ramps country pages down to 0 % and up again.")
-    down, up = ({"use_case": REPORT, "ramp": ramp} for ramp in (0, 100))
-    story.step("POST", "/cache/ramp", down, expect=302)
+    story.step("GET", CONTROL, expect=302)
     story.step("POST", "/login", {"name": "bob", "password": "bob"}, expect=303)
-    story.step("POST", "/cache/ramp", down, expect=403)
-    print("    Nobody and Bob were refused.")
+    story.step("GET", CONTROL, shows="What holds")
+    story.step("POST", CHANGE, ramp_to(0), expect=403)
+    print("    Nobody was sent to the login; Bob may look, and change nothing.")
     story.step("POST", "/login", {"name": "ada", "password": "ada"}, expect=303)
-    story.step("POST", "/cache/ramp", down, expect=303)
+    story.step("POST", CHANGE, ramp_to(0, story.browser), expect=303)
     story.step("GET", FRANCE, hits=0, loads=1, shows=f"{people:,}")
     story.step("GET", FRANCE, hits=0, loads=1, shows=f"{people:,}")
-    story.step("POST", "/cache/ramp", up, expect=303)
+    story.step("POST", CHANGE, ramp_to("", story.browser), expect=303)
     story.step("GET", FRANCE, hits=0, loads=1, shows=f"{people:,}")
     story.step("GET", FRANCE, hits=1, loads=0, shows=f"{people:,}")
+    story.step("GET", CONTROL, shows="<td>ada</td>")
     print("    It takes effect on the next request; what was cached before does not come back.")
+
+
+def ramp_to(percent, browser=None):
+    """The form of the control page, with what it carries unseen where somebody was shown it."""
+    form = {"name": REPORT, "ramp_local": percent, "ramp_remote": percent, "why": "for the demo"}
+    page = browser.send("GET", CONTROL)[1] if browser else ""
+    hidden = {
+        name: page.partition(f'name="{name}" value="')[2].partition('"')[0]
+        for name in ("cache_core_token", "revision")
+    }
+    return {**form, **hidden}
 
 
 def people_on(browser, path):
@@ -206,7 +221,10 @@ def main():
         print(f"\n{failures} claims above did not hold.")
     elif not options.once:
         print(f"\nServing. Ctrl-C ends it.\n    http://127.0.0.1:{server.port}/        the world")
-        for path, what in ((PARIS, "a city, with the form"), ("/cache", "figures and ramps")):
+        for path, what in (
+            (PARIS, "a city, with the form"),
+            ("/_cache/", "the control page; log in as ada"),
+        ):
             print(f"    http://127.0.0.1:{server.port}{path}  {what}")
         wait()
     browser.close()

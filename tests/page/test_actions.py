@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cache_core.errors import ConfigurationError
+from cache_core.errors import ConfigurationError, OverrideConflict
 from cache_core.page.actions import ACTIONS, carry_out
 
 
@@ -47,3 +47,13 @@ def test_which_need_the_permission_for_kill_switches():
         "switch_off",
         "switch_on",
     }
+
+
+@pytest.mark.parametrize("name", ["ramp_25", "reset"])
+def test_what_somebody_else_has_changed_stays(cache, name):
+    """All of them have to be what the page showed, or none is changed."""
+    cache.control.ramp("Get", 90)
+    options = {"by": "ada", "why": "", "cause": "page", "expected": {"Get": "", "Half": ""}}
+    with pytest.raises(OverrideConflict):
+        carry_out(cache, ACTIONS[name], ["Get", "Half"], **options)
+    assert cache.policy("Get").local.ramp == 90 and cache.policy("Half").local.ramp == 50

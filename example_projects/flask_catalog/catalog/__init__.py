@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Flask
 
 from catalog.cache import cache
-from catalog.login import logins, manager
+from catalog.login import is_known, is_staff, logins, manager, who_is_there
 from catalog.models import db
 from catalog.pages import pages
 
@@ -26,6 +26,7 @@ def create_app(database: Path) -> Flask:
     db.init_app(app)
     cache.init_app(app)
     manager.init_app(app)
+    cache.register_control(app, may_view=is_known, may_change=is_staff, actor=who_is_there)
     app.register_blueprint(pages)
     app.register_blueprint(logins)
     return app

@@ -1,11 +1,9 @@
-"""Who may do what: everybody reads, whoever is logged in as staff turns the cache."""
+"""Who may do what: whoever is logged in sees the control page, the staff turns ramps on it."""
 
 from __future__ import annotations
 
-from functools import wraps
-
-from flask import Blueprint, abort, redirect, render_template, request, url_for
-from flask_login import LoginManager, current_user, login_required, login_user, logout_user
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask_login import LoginManager, current_user, login_user, logout_user
 from sqlalchemy import select
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -26,20 +24,19 @@ def add_user(name, password, *, is_staff=False):
     db.session.add(User(name=name, password_hash=password_hash, is_staff=is_staff))
 
 
+def is_known():
+    """Who may see the control page: who is logged in. Everybody else is sent to the login."""
+    return current_user.is_authenticated or manager.unauthorized()
+
+
 def is_staff():
-    """Whether the running request is one of the staff's; also what a control page wants to know."""
+    """Who may change something there."""
     return current_user.is_authenticated and current_user.is_staff
 
 
-def staff_required(view):
-    """Asks who is there, and refuses whoever is not of the staff."""
-
-    @wraps(view)
-    @login_required
-    def guarded(*args, **kwargs):
-        return view(*args, **kwargs) if is_staff() else abort(403)
-
-    return guarded
+def who_is_there():
+    """What its history calls them."""
+    return current_user.name
 
 
 @logins.get("/login")
@@ -53,7 +50,7 @@ def begin():
     if user is None or not check_password_hash(user.password_hash, request.form["password"]):
         return render_template("login.html", is_wrong=True), 401
     login_user(user)
-    return redirect(url_for("pages.figures"), 303)
+    return redirect(url_for("cache_core_control.index"), 303)
 
 
 @logins.post("/logout")

@@ -8,10 +8,8 @@ from time import perf_counter
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from sqlalchemy import update
 
-from cache_core import Policy
 from catalog import queries
 from catalog.cache import cache
-from catalog.login import is_staff, staff_required
 from catalog.models import City, Correction, db
 
 CONTINENTS = {
@@ -37,7 +35,6 @@ def shared():
     return {
         "continents": CONTINENTS,
         "elapsed_ms": lambda: (perf_counter() - g.started) * 1000,
-        "is_staff": is_staff,
     }
 
 
@@ -118,7 +115,7 @@ def search():
     return render_template("search.html", text=text, found=found)
 
 
-# What the cache does. Everybody may look, the staff may turn the ramps.
+# What the cache does in this process. Ramps are turned on the control page.
 
 
 @pages.get("/cache")
@@ -132,13 +129,3 @@ def figures():
 @pages.get("/cache.json")
 def figures_as_json():
     return cache.stats()
-
-
-@pages.post("/cache/ramp")
-@staff_required
-def set_ramp():
-    use_case, ramp = request.form["use_case"], request.form.get("ramp", type=float)
-    if ramp is None or use_case not in cache.stats()["use_cases"]:
-        abort(400)
-    cache.override(use_case, None if ramp == 100 else Policy(ramp=ramp))
-    return redirect(url_for("pages.figures"), 303)

@@ -1,0 +1,1 @@
+"""The pages behind ``django_ext.admin``; imported only where the admin is."""
