@@ -61,8 +61,8 @@ class UseCaseOverride(models.Model):
     )
     ramp_local: Any = _percent(_("ramp of process memory, %"))
     ramp_remote: Any = _percent(_("ramp of the shared store, %"))
-    ttl_local: Any = _seconds(_("life in process memory, seconds"))
-    ttl_remote: Any = _seconds(_("life in the shared store, seconds"))
+    ttl_local: Any = _seconds(_("TTL in process memory, seconds"))
+    ttl_remote: Any = _seconds(_("TTL in the shared store, seconds"))
     more: Any = models.JSONField(
         _("more fields"),
         default=dict,
@@ -90,8 +90,8 @@ class UseCaseOverride(models.Model):
         default_permissions = ("view", "change")
         permissions = (("flip_kill_switch", _("Can switch everything off and on")),)
         ordering = ("use_case",)
-        verbose_name = _("override")
-        verbose_name_plural = _("overrides")
+        verbose_name = _("use case")
+        verbose_name_plural = _("use cases")
 
     def __str__(self) -> str:
         return str(self.use_case)

@@ -70,8 +70,8 @@ class OverrideForm(forms.Form):
     )
     ramp_local = _optional(_("Ramp of process memory, %"), _percentage())
     ramp_remote = _optional(_("Ramp of the shared store, %"), _percentage())
-    ttl_local = _optional(_("Life in process memory"), Text(), _("Seconds, or text like 1h30m."))
-    ttl_remote = _optional(_("Life in the shared store"), Text(), _("Seconds, or text like 1h30m."))
+    ttl_local = _optional(_("TTL in process memory"), Text(), _("Seconds, or text like 1h30m."))
+    ttl_remote = _optional(_("TTL in the shared store"), Text(), _("Seconds, or text like 1h30m."))
     expires = _optional(
         _("Ends"), Text(), _("After a while, like 2h, or at a time, like 2026-12-24T18:00Z.")
     )

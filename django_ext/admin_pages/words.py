@@ -38,8 +38,8 @@ FIELDS: Mapping[str, Word] = {
     "enabled": _("switch"),
     "ramp_local": _("ramp of process memory"),
     "ramp_remote": _("ramp of the shared store"),
-    "ttl_local": _("life in process memory"),
-    "ttl_remote": _("life in the shared store"),
+    "ttl_local": _("TTL in process memory"),
+    "ttl_remote": _("TTL in the shared store"),
     "expires_at": _("ends at"),
     "steps": _("later steps"),
 }

@@ -58,11 +58,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "ttl_local",
-                    models.FloatField(verbose_name="life in process memory, seconds", **SECONDS),
+                    models.FloatField(verbose_name="TTL in process memory, seconds", **SECONDS),
                 ),
                 (
                     "ttl_remote",
-                    models.FloatField(verbose_name="life in the shared store, seconds", **SECONDS),
+                    models.FloatField(verbose_name="TTL in the shared store, seconds", **SECONDS),
                 ),
                 (
                     "more",
@@ -116,8 +116,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "override",
-                "verbose_name_plural": "overrides",
+                "verbose_name": "use case",
+                "verbose_name_plural": "use cases",
                 "db_table": "cache_core_override",
                 "ordering": ("use_case",),
                 "permissions": (("flip_kill_switch", "Can switch everything off and on"),),
