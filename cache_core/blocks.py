@@ -64,10 +64,10 @@ class ScopeBlock(AbstractContextManager[Scope]):
     ) -> None:
         """Ends the scope and restores what was before."""
         self._scope.close()
-        if self._cache.reporters.dormant:
-            self._cache.reporters.wake()  # it may have begun before there was anything to tell
         restore(self._current.active, self._before)
         restore(self._current.scope, self._outer)
+        if self._cache.reporters.dormant:
+            self._cache.reporters.wake()  # it may have begun before there was anything to tell
 
 
 class EnabledBlock(AbstractContextManager[None]):

@@ -8,7 +8,7 @@ are unbounded, and a metrics system charges for each.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -358,7 +358,17 @@ Hook = Callable[[Event], object]
 MUST_BE_ASKED_FOR = frozenset({Hit, Called, RoundTrip})
 """Events so frequent that a hook is told of them only when it names them."""
 
-_listeners: ContextVar[tuple[Hook, ...]] = ContextVar("cache_core_listeners", default=())
+
+class _Listener:
+    """A hook for as long as its block lasts, in every context that knows of it."""
+
+    __slots__ = ("hook",)
+
+    def __init__(self, hook: Hook) -> None:
+        self.hook: Hook | None = hook
+
+
+_listeners: ContextVar[tuple[_Listener, ...]] = ContextVar("cache_core_listeners", default=())
 
 
 @contextmanager
@@ -371,17 +381,26 @@ def listening(hook: Hook) -> Iterator[None]:
     Args:
         hook: Called with each event, after the hooks of the cache.
     """
-    token = _listeners.set((*_listeners.get(), hook))
+    listener = _Listener(hook)
+    # Without those whose block has ended in another context, which could not take them away here.
+    going = [each for each in _listeners.get() if each.hook is not None]
+    token = _listeners.set((*going, listener))
     try:
         yield
     finally:
+        listener.hook = None
         with suppress(ValueError):  # ended in another context than it began in
             _listeners.reset(token)
 
 
 def is_listened_to() -> bool:
     """Whether a hook listens to what the running code does."""
-    return bool(_listeners.get())
+    return bool(_listening())
+
+
+def _listening() -> Sequence[Hook]:
+    listeners = _listeners.get()
+    return [each.hook for each in listeners if each.hook is not None] if listeners else ()
 
 
 class Hooks:
@@ -406,11 +425,11 @@ class Hooks:
 
     def wanted(self, kind: type) -> bool:
         """Whether anybody asks for events of class *kind*; saves building those nobody wants."""
-        return bool(_listeners.get() or self._by_kind[kind])
+        return bool(self._by_kind[kind] or _listening())
 
     def send(self, event: Event) -> None:
         """Tells every hook that wants this event; never raises."""
-        for hook in (*self._by_kind[type(event)], *_listeners.get()):
+        for hook in (*self._by_kind[type(event)], *_listening()):
             try:
                 hook(event)
             except Exception:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from contextvars import copy_context
+from contextvars import Context, copy_context
 
 import pytest
 
 from cache_core import Cache
-from cache_core.events import Called, RoundTrip
+from cache_core.events import Called, Outcome, RoundTrip, _listeners, is_listened_to
 from cache_core.observe.panel import subtitle, tables
 from cache_core.observe.recording import MOST_THINGS, Recording, record
 from cache_core.testing import FakeClock
@@ -207,6 +207,41 @@ def test_other_contexts_are_not_recorded_and_keep_the_hot_path(cache, get_user):
     assert seen == [True]
     assert recording.to_mapping()["counts"]["calls"] == 1
     assert cache.runtime.plan(get_user.cached_function).fast
+
+
+def test_blocks_that_end_in_other_contexts_leave_nothing_behind(cache, get_user):
+    """As those of a streamed response may; the thread that began them serves on as before."""
+
+    def worker():
+        for _ in range(3):
+            block = record(cache)
+            block.__enter__()
+            Context().run(block.__exit__, None, None, None)
+            assert not is_listened_to()
+        with record(cache), cache.enable():
+            get_user(7)
+            return len(_listeners.get())
+
+    assert copy_context().run(worker) == 1
+
+
+def test_a_finalizer_may_call_a_cached_function_while_one_is_noted(cache, get_user):
+    """Python may run one at any time, also while a lock is held."""
+    recording = Recording()
+
+    class Meddling(list):
+        def append(self, row):
+            super().append(row)
+            if len(self) == 1:
+                recording(Called("GetUser", "key", Outcome.HIT))
+
+    recording.calls = Meddling()
+    event = Called("GetUser", "key", Outcome.HIT)
+    thread = threading.Thread(target=recording, args=(event,), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert len(recording.calls) == 2
 
 
 def test_two_tasks_have_two_recordings(cache):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from math import inf, isfinite
+from math import inf
 from typing import Any, Final, NamedTuple
 
-from cache_core.control.records import Change, Fields, Override, Step, fresh_revision
+from cache_core.control.records import LATEST, Change, Fields, Override, Step, fresh_revision
 from cache_core.fields import Coerce, Problems, Refused, duration, text
 from cache_core.policy.policy import Policy
 from cache_core.policy.reading import FIELDS, NAMES, fields_of, values_of
@@ -107,7 +107,7 @@ def moment_from(wall: float) -> Coerce[float]:
                 moment = wall + _SECONDS(value)
             except Refused:
                 moment = -inf
-        if not isfinite(moment) or moment <= wall:
+        if not wall < moment <= LATEST:
             raise Refused(expected)
         return moment
 

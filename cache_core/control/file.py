@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +21,17 @@ if sys.platform == "win32":
     def _acquire(number: int) -> None:
         msvcrt.locking(number, msvcrt.LK_LOCK, 1)
 
+    def _release(number: int) -> None:
+        msvcrt.locking(number, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
     def _acquire(number: int) -> None:
         fcntl.flock(number, fcntl.LOCK_EX)
+
+    def _release(number: int) -> None:
+        fcntl.flock(number, fcntl.LOCK_UN)
 
 
 class FileOverrides:
@@ -46,7 +51,6 @@ class FileOverrides:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._lock = threading.RLock()
 
     def revision(self) -> str:
         """As ``OverrideStore``; a look at the file's size and times."""
@@ -136,9 +140,13 @@ class FileOverrides:
     def _alone(self) -> Iterator[None]:
         """Keeps other threads and processes from writing; the lock ends with its process."""
         lock = self.path.with_name(f"{self.path.name}.lock")
-        with self._lock, lock.open("ab") as file:
+        with lock.open("ab") as file:
             _acquire(file.fileno())
-            yield
+            try:
+                yield
+            finally:
+                # Closing is not enough: a process that was forked meanwhile has it open, too.
+                _release(file.fileno())
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:

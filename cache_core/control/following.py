@@ -140,13 +140,14 @@ class Following:
         """To be called by whoever opens a scope at *now*, in monotonic seconds, once ``due``."""
         thread = None
         with self._lock:
-            self._turn()
+            changed = self._hold(self.snapshot)
             patience = TOLD_SECONDS if now - self._told_at < POLL_SECONDS / 2 else 0.0
             if self.store.shared and now >= self._looked_at + patience:
                 self._looked_at = now
                 thread = self._load_beside()
             self._plan(now)
             is_first, self._has_looked = not self._has_looked, True
+        self._overrides.tell(changed)
         if is_first and thread is not None and not _in_event_loop():
             thread.join(FIRST_WAIT)
 
@@ -183,14 +184,12 @@ class Following:
             version = "unknown"
         try:
             snapshot = self._loaded()
+            changed = self._take(snapshot, version, ticket)
         except Exception as error:  # noqa: BLE001 - whatever it is, what was loaded before holds
             self._failed(error)
             return False
-        with self._lock:
-            if ticket > self._applied:  # else one that began later has overtaken this one
-                self._applied = ticket
-                self._loaded_under = version
-                self._apply(snapshot)
+        # Hooks of the application hear of it: a slow one must keep no request waiting for the lock.
+        self._overrides.tell(changed)
         return True
 
     # -- what it knows ---------------------------------------------------------------------------
@@ -211,6 +210,9 @@ class Following:
     def after_fork(self) -> None:
         """A child process has no thread of its parent's, and looks anew."""
         self._start()
+        reset: Callable[[], None] | None = getattr(self.store, "after_fork", None)
+        if reset is not None:
+            reset()
 
     def close(self) -> None:
         """Waits for a load that is under way, and closes the store."""
@@ -263,21 +265,27 @@ class Following:
             )
         return snapshot
 
-    def _apply(self, snapshot: Snapshot) -> None:
-        if self._error:
+    def _take(self, snapshot: Snapshot, version: object, ticket: int) -> frozenset[str]:
+        """Goes by *snapshot* from now on; returns the names whose policy changes by that."""
+        error, malformed = self._error, self.snapshot.malformed
+        with self._lock:
+            if ticket <= self._applied:  # one that began later has overtaken this one
+                return frozenset()
+            changed = self._hold(snapshot)  # first: what does not fit is not gone by
+            self._applied, self._loaded_under = ticket, version
+            self._error, self._loaded_at = "", self._clock.monotonic()
+            self.snapshot = snapshot
+            self._plan(self._loaded_at)
+        if error:
             logger.info("The overrides can be read again from %s", self.store.describe())
-        if snapshot.malformed != self.snapshot.malformed:
+        if snapshot.malformed != malformed:
             for problem in snapshot.malformed.values():
                 logger.error("An override was passed over: %s", problem)
-        self._error = ""
-        self._loaded_at = self._clock.monotonic()
-        self.snapshot = snapshot
-        self._turn()
-        self._plan(self._loaded_at)
+        return changed
 
-    def _turn(self) -> None:
-        """Has hold what the overrides wish by now."""
-        self._overrides.follow(self.snapshot.policies_at(self._clock.wall()))
+    def _hold(self, snapshot: Snapshot) -> frozenset[str]:
+        """Has hold what *snapshot* wishes by now; the names whose policy changes by that."""
+        return self._overrides.follow(snapshot.policies_at(self._clock.wall()))
 
     def _failed(self, error: Exception) -> None:
         if not self._error:

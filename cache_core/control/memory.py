@@ -25,6 +25,10 @@ class MemoryOverrides:
         self._overrides: dict[str, Override] = {}
         self._history: deque[Change] = deque(maxlen=MOST_CHANGES)
         self._revision = ""
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child process starts with a free lock."""
         self._lock = threading.RLock()
 
     def revision(self) -> str:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from secrets import token_hex
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from cache_core.errors import ConfigurationError
+from cache_core.errors import ConfigurationError, Problem
 from cache_core.fields import Problems, Refused, show, text
 from cache_core.policy.policy import Policy, read_policy
 
 Fields = Mapping[str, "tuple[Any, Any]"]
 """Name of a field -> its old and its new value, ready for JSON; None where it says nothing."""
+
+LATEST = 253_402_300_799.0
+"""The end of the year 9999, in seconds since 1970: what is later has no date that could be shown."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -229,6 +231,7 @@ class Snapshot:
         overrides, malformed = {}, {}
         for name, data in sorted(records.items()):
             try:
+                _check_name(name)
                 overrides[name] = Override.parse(data, f"override({name!r})")
             except ConfigurationError as error:
                 malformed[name] = str(error)
@@ -289,6 +292,11 @@ def renewed(override: Override) -> Override:
     return replace(override, revision=fresh_revision())
 
 
+def _check_name(name: str) -> None:
+    if not name:
+        raise ConfigurationError([Problem("override('')", "without a name", "that of a use case")])
+
+
 def _read_steps(value: object, path: str, problems: Problems) -> tuple[Step, ...]:
     if not isinstance(value, (list, tuple)):
         problems.add(path, show(value), "a list of steps")
@@ -306,9 +314,10 @@ def _read_steps(value: object, path: str, problems: Problems) -> tuple[Step, ...
 
 
 def _moment(value: object) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
+    # The bounds come first: a whole number may be too large for a float.
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LATEST:
         return float(value)
-    raise Refused("seconds since 1970")
+    raise Refused("seconds since 1970, up to the year 9999")
 
 
 def _pairs(value: object) -> Fields:

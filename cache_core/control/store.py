@@ -15,7 +15,8 @@ MOST_CHANGES = 1_000
 class OverrideStore(Protocol):
     """A place for overrides. Its methods may be called from any thread, and wait for I/O.
 
-    ``cache_core.testing.contract.overrides`` is what each of them must pass.
+    ``cache_core.testing.contract.overrides`` is what each of them must pass. One that holds locks
+    may have a method ``after_fork()``, which is called in child processes.
 
     Attributes:
         shared: Whether other processes see what is written.

@@ -144,9 +144,10 @@ class Guard:
         self, operation: RemoteOperation, began: float, ticket: Ticket, error: Exception
     ) -> None:
         now = self._now()
-        self._round_trips.failed.observe(now - began)
-        if self._hooks.wanted(RoundTrip):
-            self._hooks.send(_trip(operation, now - began, error))
+        if not isinstance(error, BreakerOpen):  # as of one node of a cluster, which was not asked
+            self._round_trips.failed.observe(now - began)
+            if self._hooks.wanted(RoundTrip):
+                self._hooks.send(_trip(operation, now - began, error))
         if getattr(error, "is_outage", True) and self._breaker.failed(ticket, now):
             self._opened(error, now)
 

@@ -8,6 +8,7 @@ changed a shared value after all.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -47,6 +48,16 @@ _REUSABLE = _UNCHANGEABLE | {dict, frozenset, list, set, tuple}
 # What classes of Django (models, querysets) and SQLAlchemy (mapped classes) are known by.
 _OF_AN_ORM = ("refresh_from_db", "_fetch_all", "_sa_class_manager")
 _LOOKED_INTO = 4
+_DEEPEST = 8
+
+# By the class of Python itself: a subclass may run anything when it is gone through.
+_PARTS: Mapping[type, Callable[[Any], Iterable[object]]] = {
+    dict: dict.values,
+    list: list.__iter__,
+    tuple: tuple.__iter__,
+    set: set.__iter__,
+    frozenset: frozenset.__iter__,
+}
 
 # Django's cache of related objects, filled by merely reading them.
 _FILLED_BY_READING = frozenset({"fields_cache"})
@@ -95,14 +106,20 @@ def is_live(value: object) -> bool:
     Such objects read more from the database when their attributes are looked at, in the transaction of
     whoever looks, and are what application code changes and saves.
     """
+    return _is_live(value, _DEEPEST)
+
+
+def _is_live(value: object, depth: int) -> bool:
     kind = type(value)
-    if kind in _UNCHANGEABLE:
+    if kind in _UNCHANGEABLE or not depth:
         return False
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple, set, frozenset)):
+    parts = _PARTS.get(kind) or next((_PARTS[k] for k in _PARTS if issubclass(kind, k)), None)
+    if parts is None:
         return any(hasattr(kind, name) for name in _OF_AN_ORM)
-    return any(is_live(each) for each in islice(value, _LOOKED_INTO))
+    for each in islice(parts(value), _LOOKED_INTO):  # noqa: SIM110 - twice as fast as any()
+        if _is_live(each, depth - 1):
+            return True
+    return False
 
 
 def keep_copy(value: Any) -> Any:

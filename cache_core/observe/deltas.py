@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,9 +32,13 @@ class Deltas:
 
     Args:
         figures: Gives the families of now.
+
+    Attributes:
+        lock: To be held while ``changes`` is gone through, where several threads do that.
     """
 
     def __init__(self, figures: Callable[[], Sequence[Family]]) -> None:
+        self.lock = threading.RLock()
         self._figures = figures
         self._told: dict[tuple[Metric, Labels], Number] = {}
         _everyone.add(self)
@@ -53,6 +58,7 @@ class Deltas:
 
     def after_fork(self) -> None:
         """What the child has inherited is not its own."""
+        self.lock = threading.RLock()
         self._told.clear()
         for _ in self.changes():
             pass

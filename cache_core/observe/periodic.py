@@ -29,6 +29,9 @@ class Periodic:
         seconds: How often.
         name: Of the thread.
         over: Whether there is nothing left to report of.
+
+    Attributes:
+        endings: Called when the thread is about to end because nothing was new.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Periodic:
         self._report = report
         self._seconds = seconds
         self._name = name
+        self.endings: set[Callable[[], None]] = set()
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -51,30 +55,31 @@ class Periodic:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self, ending: Callable[[], None]) -> None:
-        """Begins the thread unless it runs.
-
-        Args:
-            ending: Called when it is about to end because nothing was new.
-        """
+    def begin(self) -> bool:
+        """Begins the thread unless it runs; False where no thread can be had."""
         with self._lock:
-            if self._thread is not None:
-                return
-            self._ended = threading.Event()
-            thread = threading.Thread(
-                target=self._run, args=(self._ended, ending), name=self._name, daemon=True
-            )
-            with suppress(RuntimeError):  # no thread can be had: the next scope tries again
-                thread.start()
-                self._thread = thread
+            if self._thread is None:
+                ended = self._ended = threading.Event()
+                thread = threading.Thread(
+                    target=self._run, args=(ended,), name=self._name, daemon=True
+                )
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
+            return self._thread is not None
 
     def stop(self) -> None:
-        """Ends the thread; nothing is sent any more."""
+        """Ends the thread, and waits for a report that is under way; nothing is sent any more."""
+        thread = self.end()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(LONGEST_END)
+
+    def end(self) -> threading.Thread | None:
+        """Has the thread end, without waiting for it; returns it."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._ended.set()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(LONGEST_END)
+        return thread
 
     def send(self) -> bool:
         """Sends a report in this thread; returns whether there was anything new."""
@@ -84,14 +89,15 @@ class Periodic:
             logger.debug("A report could not be sent", exc_info=True)
             return True
 
-    def _run(self, ended: threading.Event, ending: Callable[[], None]) -> None:
+    def _run(self, ended: threading.Event) -> None:
         while not ended.wait(self._seconds):
             if self.send():
                 continue
             with self._lock:
                 if self._thread is threading.current_thread():
                     self._thread = None
-            ending()
+            for ending in tuple(self.endings):
+                ending()
             self.send()  # what came meanwhile has found a thread that was about to end
             return
 
@@ -106,25 +112,35 @@ class Reporters:
     def __init__(self) -> None:
         self.dormant = False
         self._all: list[Periodic] = []
+        self._lock = threading.RLock()
         _everyone.add(self)
 
     def add(self, periodic: Periodic) -> None:
         """Has *periodic* begin with the next scope."""
-        self._all.append(periodic)
+        periodic.endings.add(self._ended)
+        with self._lock:
+            self._all.append(periodic)
         self.dormant = True
 
     def discard(self, periodic: Periodic) -> None:
         """Ends *periodic* for good."""
-        with suppress(ValueError):
+        with self._lock, suppress(ValueError):
             self._all.remove(periodic)
+        periodic.endings.discard(self._ended)
         periodic.stop()
 
     def wake(self) -> None:
         """Begins what does not run."""
         self.dormant = False
-        self._all = [periodic for periodic in self._all if not periodic.over()]
-        for periodic in self._all:
-            periodic.begin(self._ended)
+        with self._lock:
+            over = [periodic for periodic in self._all if periodic.over()]
+            self._all = [periodic for periodic in self._all if periodic not in over]
+            wanted = tuple(self._all)
+        for periodic in over:
+            periodic.end()
+        for periodic in wanted:
+            if not periodic.begin():
+                self.dormant = True  # the next scope tries again
 
     def stop(self) -> None:
         """Ends every thread; the next scope begins them again."""
@@ -134,6 +150,7 @@ class Reporters:
 
     def after_fork(self) -> None:
         """A child begins with no thread."""
+        self._lock = threading.RLock()
         for periodic in self._all:
             periodic.after_fork()
         self._ended()

@@ -68,7 +68,8 @@ class Recording:
         self.round_trips: list[dict[str, Any]] = []
         self._limit = limit
         self._closed = False
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer that runs under it may call a cached function.
+        self._lock = threading.RLock()
         self._counts = dict.fromkeys(("calls", "hits", "invalidations", "round_trips"), 0)
         self._seconds = dict.fromkeys(("cache", "loaders", "saved", "store"), 0.0)
 

@@ -12,7 +12,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cache_core.observe.deltas import Deltas
+from cache_core.observe.deltas import Change, Deltas
 from cache_core.observe.families import Distribution, Labels, families
 from cache_core.observe.periodic import Periodic
 from cache_core.observe.table import PREFIX, Kind, Metric
@@ -48,17 +48,22 @@ class StatsD:
     def flush(self) -> bool:
         """Sends what is new; returns whether any counter was."""
         news = False
-        for metric, labels, value in self._deltas.changes():
-            news = news or metric.kind is not Kind.GAUGE
-            if isinstance(value, Distribution):
-                self._count(metric, "count", labels, sum(value.counts))
-                self._count(metric, "sum", labels, value.sum)
-            elif metric.kind is Kind.COUNTER:
-                self._count(metric, "", labels, value)
-            else:
-                name, more = self._named(metric, "", labels)
-                self._client.gauge(name, value, **more)
+        with self._deltas.lock:
+            for change in self._deltas.changes():
+                news = news or change.metric.kind is not Kind.GAUGE
+                self._send(change)
         return news
+
+    def _send(self, change: Change) -> None:
+        metric, labels, value = change
+        if isinstance(value, Distribution):
+            self._count(metric, "count", labels, sum(value.counts))
+            self._count(metric, "sum", labels, value.sum)
+        elif metric.kind is Kind.COUNTER:
+            self._count(metric, "", labels, value)
+        else:
+            name, more = self._named(metric, "", labels)
+            self._client.gauge(name, value, **more)
 
     def _count(self, metric: Metric, part: str, labels: Labels, number: float) -> None:
         name, more = self._named(metric, part, labels)

@@ -69,10 +69,13 @@ class Overrides:
                 here[use_case] = checked
             self._here = here
             changed = self._swap()
-        self._tell(changed)
+        self.tell(changed)
 
-    def follow(self, policies: Mapping[str, Policy]) -> None:
-        """Makes *policies* what is followed, in one step.
+    def follow(self, policies: Mapping[str, Policy]) -> frozenset[str]:
+        """Makes *policies* what is followed, in one step, and tells nobody yet.
+
+        Returns:
+            What is to be told (see ``tell``), when no lock is held.
 
         Raises:
             ConfigurationError: A policy is not valid; the overrides stay what they were.
@@ -82,8 +85,7 @@ class Overrides:
         problems.raise_any()
         with self._lock:
             self._followed = wanted
-            changed = self._swap()
-        self._tell(changed)
+            return self._swap()
 
     def subscribe(self, callback: Changed) -> Callable[[], None]:
         """Calls *callback* after every change with the changed names; returns how to stop that.
@@ -113,7 +115,8 @@ class Overrides:
             self._snapshot = MappingProxyType(wanted)
         return changed
 
-    def _tell(self, changed: frozenset[str]) -> None:
+    def tell(self, changed: frozenset[str]) -> None:
+        """Calls who has subscribed with the names that changed; nobody, where there are none."""
         if not changed:
             return
         with self._lock:

@@ -63,8 +63,10 @@ def _fail_alike(cached: Any, loaded: Any) -> bool:
 
 
 def _same_content(cached: Any, loaded: Any) -> bool:
-    if _is_plain(cached) and _is_plain(loaded):
-        return bool(cached == loaded)
+    is_plain = _is_plain(cached) and _is_plain(loaded)
+    if is_plain and cached == loaded:
+        return True
+    # And plain values that are not equal to themselves: NaN is the same content.
     contents = content(cached), content(loaded)
     if None in contents:
         raise Incomparable("neither the codec nor pickle takes the values; give compare=")

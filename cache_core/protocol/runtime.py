@@ -177,7 +177,8 @@ class Runtime:
             now: Monotonic seconds.
             exact: Whether nothing that a feed told may be believed.
         """
-        heed(self.following, self.feed, now)
+        if self.settings.enabled:  # else there is nothing that an override could change
+            heed(self.following, self.feed, now)
         if self.remote is None:
             return self.table
         if self.feed is None or exact:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import threading
 
 import pytest
 
 from cache_core import Cache, Policy
+from cache_core.control.file import FileOverrides
 from cache_core.control.following import POLL_SECONDS, THING, TOLD_SECONDS
 from cache_core.control.memory import MemoryOverrides
+from cache_core.events import PolicyChanged
 from cache_core.layers.base import Fetch
 from cache_core.testing import FakeClock
 from tests.control.worlds import Fleet, Process, Shared
@@ -280,3 +284,84 @@ def test_redis_must_be_there_to_be_chosen():
 
     with pytest.raises(ConfigurationError, match="a Redis beside it"):
         Cache(overrides="redis")
+
+
+def test_an_override_without_a_name_ends_no_request(tmp_path):
+    """Whoever can write to the store could otherwise have every scope of every process fail."""
+    path = tmp_path / "overrides.json"
+    good = {"policy": {"ramp": 25}, "revision": "1"}
+    path.write_text(json.dumps({"overrides": {"": {"policy": {"ramp": 5}}, "GetUser": good}}))
+    process = Process(FakeClock(1000.0), FileOverrides(path))
+    assert process.request() == 25
+    assert list(process.cache.control.state.malformed) == [""]
+
+
+def test_a_snapshot_that_does_not_fit_is_not_gone_by():
+    """A store of somebody else may hand out anything; what held before goes on."""
+    store = Shared()
+    process = Process(FakeClock(1000.0), store)
+    process.cache.control.ramp("GetUser", 25)
+    store._overrides[""] = store._overrides["GetUser"]
+    store._revision = "other"
+    assert process.following.reload() is False
+    assert process.request() == 25
+    assert "not a name" in process.cache.control.state.error
+
+
+def test_a_slow_hook_keeps_no_other_request_waiting():
+    """Nobody holds the lock that requests pass while hooks are told of a policy that turned."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hook(event):
+        entered.set()
+        assert leave.wait(20)
+
+    hook.events = (PolicyChanged,)
+    clock = FakeClock(1000.0, wall=1_700_000_000.0)
+    process = Process(clock, MemoryOverrides(), hooks=[hook])
+    process.cache.control.schedule("GetUser", [("1m", {"ramp": 0})])
+    clock.advance(61)
+    slow = threading.Thread(target=process.request)
+    slow.start()
+    assert entered.wait(20)
+    clock.advance(POLL_SECONDS + 1)
+    other = threading.Thread(target=process.request)
+    other.start()
+    other.join(5)
+    was_kept_waiting = other.is_alive()
+    leave.set()
+    other.join(20)
+    slow.join(20)
+    assert not was_kept_waiting
+
+
+def test_a_cache_that_is_switched_off_does_not_look():
+    """There is nothing that an override could change, and the store may well be away."""
+    store = Shared()
+    Process(FakeClock(1000.0), store, enabled=False).request()
+    assert store.looks == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_child_can_read_what_a_thread_of_its_parent_was_writing():
+    """The lock of overrides in memory is free in it."""
+    store = MemoryOverrides()
+    process = Process(FakeClock(1000.0), store)
+    held, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with store._lock:
+            held.set()
+            leave.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(20)
+    child = os.fork()
+    if not child:
+        free = process.following.store._lock.acquire(timeout=5)
+        os._exit(0 if free else 1)
+    _, status = os.waitpid(child, 0)
+    leave.set()
+    thread.join(20)
+    assert status == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -33,6 +35,26 @@ class TestFile(OverrideStoreContract):
         content = json.loads(self.path.read_bytes())
         content["overrides"][name] = json.loads(text)
         self.path.write_text(json.dumps(content))
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+    def test_a_child_does_not_keep_the_lock_of_its_parent(self, open_store):
+        """Forked in the middle of a write, it has the file open, and would stop all writers."""
+        store = open_store()
+        reads, writes = os.pipe()
+        with store._alone():
+            child = os.fork()
+            if not child:
+                os.close(writes)
+                os.read(reads, 1)  # until the parent closes its end
+                os._exit(0)
+        done = threading.Event()
+        edit = set_to("GetUser", override(5))
+        threading.Thread(target=lambda: (store.write([edit]), done.set()), daemon=True).start()
+        was_free = done.wait(5)
+        os.close(reads)
+        os.close(writes)
+        os.waitpid(child, 0)
+        assert was_free
 
     @pytest.mark.parametrize("content", ["", "{", "[1]", '{"overrides": []}', "\x00"])
     def test_a_broken_file_is_told_of_and_left_alone(self, open_store, content):

@@ -9,6 +9,7 @@ import logging
 import pytest
 
 from cache_core import Cache
+from cache_core.counters import RoundTrips
 from cache_core.errors import BreakerOpen, RemoteError
 from cache_core.events import BreakerClosed, BreakerOpened, Hooks, Layer, LayerFailed
 from cache_core.layers.base import Bump, FeedingLayer, Fetch, Fetched, RemoteLayer
@@ -167,6 +168,23 @@ def test_what_a_layer_must_not_raise_counts_too(make, store, perform):
         with pytest.raises(KeyError):
             perform(guard)
     assert isinstance(fails(perform, guard), BreakerOpen)
+
+
+def test_what_a_node_of_the_layer_is_spared_is_no_round_trip(clock, store, perform, monkeypatch):
+    """A layer may have breakers of its own; what these refuse was never sent."""
+    times = RoundTrips()
+    guard = guarded(store, Breaker(1.0), clock=clock, hooks=Hooks(), round_trips=times)
+
+    def refuse(operation):
+        raise BreakerOpen(1.0)
+
+    monkeypatch.setattr(store, "perform", refuse)
+    assert isinstance(fails(perform, guard), BreakerOpen)
+    assert sum(times.failed.counts) == 0
+    monkeypatch.undo()
+    store.down = True
+    fails(perform, guard)
+    assert sum(times.failed.counts) == 1
 
 
 class Slow(FakeStore):

@@ -221,3 +221,27 @@ class TestObjectsOfAnOrm:
         """Whoever reads it would ask the database in a transaction of his own."""
         with Session() as session, pytest.raises(Unstorable, match=r"query\.all\(\)"):
             check_reusable(session.query(Row))
+
+
+class OddRow(dict):
+    values = "a column of that name"
+
+
+class ShyList(list):
+    def __iter__(self):
+        raise RuntimeError("not here")
+
+
+class LiveModel:
+    def refresh_from_db(self):
+        """As Django's have."""
+
+
+def test_any_collection_can_be_looked_into():
+    """Also one that holds itself, and classes that do something else when they are gone through."""
+    endless: list[object] = []
+    endless.append(endless)
+    assert not is_live(endless)
+    assert not is_live(OddRow(a=1))
+    assert not is_live(ShyList([1]))
+    assert is_live(OddRow(a=[LiveModel()]))

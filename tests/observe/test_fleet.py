@@ -256,6 +256,7 @@ NUMBERS = json.loads(GOOD)["answered"]
         of(GOOD, seconds=float("nan")),
         of(GOOD, seconds=float("inf")),
         of(GOOD, seconds="1"),
+        of(GOOD, seconds=10**400),
         of(GOOD, answered=NUMBERS[:-1]),
         of(GOOD, answered=[*NUMBERS[:-1], "1"]),
         of(GOOD, answered=None),
@@ -274,7 +275,7 @@ NUMBERS = json.loads(GOOD)["answered"]
             b'"invalidations": 0', b'"invalidations": ' + b"9" * 5000
         ),
     ],
-    ids=range(30),
+    ids=range(31),
 )
 def test_a_hostile_document_is_passed_over(make, store, document):
     """Whoever may write to the store can write anything; it is counted, and harms nothing."""

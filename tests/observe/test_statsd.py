@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 import statsd
@@ -98,3 +99,30 @@ def test_a_client_that_raises_ends_nothing(shop):
         gauge = incr
 
     assert StatsD(shop, client=Broken())._periodic.send() is True
+
+
+def test_two_threads_send_an_increment_once(shop):
+    """Also when a process flushes at its end while its thread is sending."""
+    started, go_on = threading.Event(), threading.Event()
+
+    class Slow(Tagging):
+        def increment(self, metric, value=1, tags=None, sample_rate=None):
+            super().increment(metric, value, tags)
+            if not started.is_set():
+                started.set()
+                go_on.wait(20)
+
+    client = Slow()
+    exporter = StatsD(shop, client=client)
+    threads = [threading.Thread(target=exporter.flush) for _ in range(2)]
+    threads[0].start()
+    assert started.wait(20)
+    shop.invalidate("menu", 1)  # the first thread has older figures from here on
+    threads[1].start()
+    threads[1].join(0.2)  # it would be done by now if it did not wait
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    exporter.flush()
+    sent = [value for metric, value, _ in client.sent if metric == "cache_core.invalidations"]
+    assert sum(sent) == shop.runtime.invalidations == 2

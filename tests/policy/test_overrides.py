@@ -65,8 +65,8 @@ def test_subscribers_hear_of_exactly_what_changed():
     overrides.subscribe(told.append)
     overrides.set("A", Policy(ramp=0))
     overrides.set("A", Policy(ramp=0))
-    overrides.follow({"A": Policy(ramp=5), "*": Policy(enabled=False)})
-    overrides.follow({"B": Policy(ramp=1)})
+    overrides.tell(overrides.follow({"A": Policy(ramp=5), "*": Policy(enabled=False)}))
+    overrides.tell(overrides.follow({"B": Policy(ramp=1)}))
     overrides.set("A", None)
     assert told == [{"A"}, {"*"}, {"B", "*"}, {"A"}]
 

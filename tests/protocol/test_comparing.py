@@ -148,3 +148,10 @@ def test_a_dataclass_is_compared_by_its_fields() -> None:
     """As anybody would expect."""
     assert agree(None, None, Point(1.0), Point(1.0))
     assert not agree(None, None, Point(1.0), Point(2.0))
+
+
+@EVERY_FORM
+def test_nan_is_the_same_as_nan(wire: Wire | None) -> None:
+    """It is not equal to itself, but loading it twice is no mistake of the cache."""
+    assert agree(None, wire, {"ratio": float("nan")}, {"ratio": float("nan")})
+    assert not agree(None, wire, {"ratio": float("nan")}, {"ratio": 1.0})

@@ -7,6 +7,7 @@ each report by Redis' own clock, so hosts need not agree on the time. Nothing is
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from math import isfinite
 from typing import Any
 
 from cache_core.layers.redis.commands import Answers, Command, accepted
@@ -35,7 +36,11 @@ def members(namespace: str, most: int) -> Talk:
     ]
     told, time = accepted((yield asking)[0])
     now = _milliseconds(time)
-    return [(member, max(0.0, (now - at) / 1000)) for member, at in _scored(told)]
+    return [
+        (member, max(0.0, (now - at) / 1000))
+        for member, at in _scored(told)
+        if isfinite(at)  # as every time is that one of us has written
+    ]
 
 
 def documents(namespace: str, who: Sequence[str], most_bytes: int) -> Talk:

@@ -84,3 +84,10 @@ def test_a_redis_that_is_gone_raises(make_layer, private_redis):
         layer.write_report("a", b"new", 60)
     with pytest.raises(RemoteError, match="report failed"):
         layer.report_members(10, 0.2)
+
+
+def test_a_forged_time_is_nobodys(layer, redis_server):
+    """Whoever can write to the set of members can give them any score."""
+    layer.write_report("a", b"new", 60)
+    redis_server.command("ZADD", "app:r:{reports}", "-inf", "early", "+inf", "late")
+    assert told(layer) == {"a": b"new"}
