@@ -82,6 +82,7 @@ class IdColumn:
         is_ours = target.model._meta.managed and column.model._meta.managed
         collation = getattr(target, "db_collation", None) or getattr(column, "db_collation", None)
         self._is_text = kind in _TEXTS and is_ours and collation is None
+        self._longest: int | None = target.max_length
 
     @classmethod
     def of(cls, mapping: Mapping) -> IdColumn | None:
@@ -106,7 +107,10 @@ class IdColumn:
             return isinstance(value, int) and not isinstance(value, bool)
         if self._is_uuid:
             return isinstance(value, (UUID, str))
-        return self._is_text and vendor in _EXACT and type(value) is str
+        if not self._is_text or vendor not in _EXACT or type(value) is not str:
+            return False
+        # PostgreSQL cuts off spaces that are too many, rather than refuse them.
+        return self._longest is None or len(value) <= self._longest
 
 
 def _is_row(params: object) -> bool:

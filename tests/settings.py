@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-DATABASE_VARIABLE = "CACHE_CORE_TEST_DATABASE"
+DATABASE_VARIABLE = "CACHE_CORE_TEST_DATABASE" + os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def _database() -> str:

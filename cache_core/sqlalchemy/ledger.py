@@ -45,11 +45,21 @@ class Flush:
 
     The objects tell more than the statements: which rows these are, and whose they were. So the
     statements are put aside until the flush has ended.
+
+    Attributes:
+        bucket: What the objects tell.
+        mappers: What they are, by their base.
+        keys: Which ones they are, where one column is their primary key.
+        statements: What is written, by its text.
+        links: The rows that are linked or unlinked meanwhile; not all of them are the objects'.
+        has_written: Whether a statement was sent.
     """
 
     bucket: Bucket = field(default_factory=dict)
     mappers: set[Mapper[Any]] = field(default_factory=set)
+    keys: set[tuple[Mapper[Any], object]] = field(default_factory=set)
     statements: dict[str, Writes] = field(default_factory=dict)
+    links: list[Writes] = field(default_factory=list)
     has_written: bool = False
 
 

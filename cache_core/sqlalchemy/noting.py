@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import inspect
 from sqlalchemy.orm import object_session
 
 from cache_core.events import logger
@@ -14,8 +15,15 @@ from cache_core.sqlalchemy.batch import Bucket, add_to, united
 from cache_core.sqlalchemy.ends import end, known, ledger_of, watch
 from cache_core.sqlalchemy.isolation import commits_at_once
 from cache_core.sqlalchemy.ledger import OPEN, Flush, Ledger
-from cache_core.sqlalchemy.statements import ANYTHING, Writes, is_of_the_orm, is_read, writes_of
-from cache_core.sqlalchemy.trackers import trackers
+from cache_core.sqlalchemy.statements import (
+    ANYTHING,
+    Write,
+    Writes,
+    is_of_the_orm,
+    is_read,
+    writes_of,
+)
+from cache_core.sqlalchemy.trackers import IsTold, Way, trackers
 from cache_core.sqltext import Isolation, parse
 
 if TYPE_CHECKING:
@@ -69,7 +77,8 @@ def before_cursor_execute(
     if is_read(context, sql):
         return
     ledger = ledger_of(connection)
-    flush = ledger.flush if is_of_the_orm(context) or _is_of_a_relationship(context) else None
+    is_link = _is_of_a_relationship(context)
+    flush = ledger.flush if is_link or is_of_the_orm(context) else None
     if flush is not None and sql in flush.statements:
         return  # the same with other rows
     writes = _writes_of(context, sql)
@@ -83,9 +92,12 @@ def before_cursor_execute(
         ledger.flush.has_written = True
     if flush is None:
         note(connection, _told_by(writes, connection, ledger))
+        return
+    if is_link:
+        flush.links.append(writes)
     else:
         flush.statements[sql] = writes.of_any_row()
-        note(connection, {})
+    note(connection, {})
 
 
 def _is_of_a_relationship(context: ExecutionContext) -> bool:
@@ -135,7 +147,7 @@ def _told_by(
     writes: Writes,
     connection: Connection,
     ledger: Ledger,
-    is_told: Callable[[Rule], bool] = lambda _: False,
+    is_told: IsTold = lambda *_: False,
 ) -> Bucket:
     may_hold = partial(_may_hold, connection.dialect, ledger)
     return united(tracker.told_by_statement(writes, is_told, may_hold) for tracker in trackers())
@@ -166,12 +178,20 @@ def before_change(mapper: Mapper[Any], connection: Connection, instance: object)
     after_change(mapper, connection, instance)
 
 
-def after_change(_: Mapper[Any], connection: Connection, instance: object) -> None:
+def after_change(mapper: Mapper[Any], connection: Connection, instance: object) -> None:
     """Only now a new row has its key."""
     flush = ledger_of(connection).flush
     if flush is not None:
+        flush.keys |= {(mapper.base_mapper, key) for key in _keys(mapper, instance)}
         for tracker in trackers():
             add_to(flush.bucket, tracker.told_by_object(instance))
+
+
+def _keys(mapper: Mapper[Any], instance: object) -> Iterator[object]:
+    """What a row has and had as its primary key, where that is one column."""
+    for key in (mapper.primary_key_from_instance(instance), inspect(instance).identity):
+        if key is not None and len(key) == 1:
+            yield key[0]
 
 
 def _flush_of(connection: Connection, instance: object) -> Flush:
@@ -201,9 +221,16 @@ def settle(connection: Connection, ledger: Ledger) -> None:
         return
     note(connection, flush.bucket)
 
-    def is_told(rule: Rule) -> bool:
-        return rule.mapper.base_mapper in flush.mappers
+    def is_told(way: Way, write: Write) -> bool:
+        mapper = way.rule.mapper.base_mapper
+        if not way.is_link:
+            return way.is_own and mapper in flush.mappers
+        try:
+            keys = way.rule.linked_keys(write, way.table)
+        except Exception:  # noqa: BLE001  # the user's flush must go on; then nothing tells
+            return False
+        return keys is not None and flush.keys.issuperset([(mapper, key) for key in keys])
 
-    for writes in flush.statements.values():
+    for writes in (*flush.statements.values(), *flush.links):
         # What the database changes along, and other models of the same tables.
         note(connection, _told_by(writes, connection, ledger, is_told))

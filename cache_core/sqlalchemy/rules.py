@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Union
 
 from sqlalchemy import Column, Table, event, inspect
@@ -15,7 +16,7 @@ from cache_core.errors import DeclarationError, did_you_mean
 from cache_core.keys.key import Entity, check_key_type
 
 if TYPE_CHECKING:
-    from cache_core.sqlalchemy.statements import Write
+    from cache_core.sqlalchemy.statements import Values, Write
 
 Source = Union[type, Table]
 """A mapped class or a table."""
@@ -82,21 +83,45 @@ class Rule:
 
     def entities_of(self, write: Write) -> list[Entity] | None:
         """The entities of the rows that a statement writes, None where they cannot be told."""
-        column = self._column_in(write)
-        values = None if column is None else write.values(column)
+        columns = () if self.attribute is None else self._columns(self.attribute)
+        column = next((each for each in columns if write.may_be(each.table)), None)
+        return self._named(None if column is None else write.values(column))
+
+    def entities_of_links(self, write: Write, links: Table) -> list[Entity] | None:
+        """The entities of the rows that are linked or unlinked, None where they cannot be told."""
+        return (
+            None
+            if self.attribute is None
+            else self._named(self._linked(write, links, self.attribute))
+        )
+
+    def linked_keys(self, write: Write, links: Table) -> Values:
+        """The primary keys of the rows that are linked or unlinked, None if they are not known."""
+        names = _primary_key(self.mapper)
+        return self._linked(write, links, names[0]) if len(names) == 1 else None
+
+    def _named(self, values: Values) -> list[Entity] | None:
         if values is None:
             return None
         return [Entity.of(self.key_type, value) for value in values if value is not None]
 
-    def _column_in(self, write: Write) -> Column[Any] | None:
-        """The column of the table that is written in which the ids are."""
-        if self.attribute is None:
-            return None
+    def _linked(self, write: Write, links: Table, attribute: str) -> Values:
+        """The values of *attribute* that a write of *links* refers to."""
+        own = set(self._columns(attribute))
+        told = [
+            write.values(column)
+            for column in links.columns
+            if own.intersection(key.column for key in column.foreign_keys)
+        ]
+        known = [values for values in told if values is not None]
+        return list(chain.from_iterable(known)) if known and len(known) == len(told) else None
+
+    def _columns(self, attribute: str) -> Iterator[Column[Any]]:
+        """The columns of *attribute*, in the tables of the model and of those that inherit from it."""
         for mapper in self.mapper.self_and_descendants:
-            for column in mapper.attrs[self.attribute].columns:
-                if isinstance(column, Column) and write.may_be(column.table):
-                    return column
-        return None
+            for column in mapper.attrs[attribute].columns:
+                if isinstance(column, Column):
+                    yield column
 
     def tables(self) -> set[Table]:
         """The tables that hold the model's rows, and those of the models that inherit from it."""

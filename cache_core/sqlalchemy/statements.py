@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Union
 from uuid import UUID
@@ -29,6 +29,7 @@ from cache_core.sqltext import (
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
     from sqlalchemy.engine import ExecutionContext
+    from sqlalchemy.types import TypeEngine
 
 _UPSERT = re.compile(
     r"\bON (CONFLICT|DUPLICATE)\b|^\s*(REPLACE|INSERT\s+(OR|IGNORE))\b", re.IGNORECASE
@@ -92,8 +93,10 @@ class Write:
         if any(column.key not in row for row in self.rows):
             return None
         found = [row[column.key] for row in self.rows]
-        # A key of None is one that the database makes.
-        return None if column.primary_key and None in found else found
+        if column.primary_key and None in found:
+            return None  # one that the database makes
+        given = [value for value in found if value is not None]
+        return found if _are_kept(column.type, given) else None
 
     def _chosen_by(self, column: Column[Any]) -> Values:
         for criterion in _criteria(self.statement):
@@ -106,14 +109,9 @@ class Write:
     def _are_exact(self, column: Column[Any], values: list[object]) -> bool:
         """Whether a row that is found by a value has that value, and not one that counts as equal."""
         kind = column.type
-        if isinstance(kind, Integer):
-            return all(type(value) is int for value in values)
-        if isinstance(kind, Uuid):
-            return all(isinstance(value, UUID) for value in values)
-        # Case and trailing spaces may make no difference.
-        is_plain = isinstance(kind, String) and type(kind).__name__ not in _LENIENT
-        is_exact = is_plain and self.dialect in _EXACT and getattr(kind, "collation", None) is None
-        return is_exact and all(type(value) is str for value in values)
+        # Case and trailing spaces may make no difference in texts.
+        is_exact = not isinstance(kind, String) or (self.dialect in _EXACT and not kind.collation)
+        return is_exact and _are_kept(kind, values)
 
     def _compared(self, criterion: BinaryExpression[Any]) -> list[object]:
         name = self.names.get(criterion.right)
@@ -187,6 +185,22 @@ def _of_statement(context: Any, statement: object, sql: str) -> Iterator[Write]:
             full = _full(schema, name).casefold()
             rows, names = context.compiled_parameters, context.compiled.bind_names
             yield Write(verb, full, statement, sql, rows, names, context.dialect.name)
+
+
+def _are_kept(kind: TypeEngine[Any], values: Iterable[object]) -> bool:
+    """Whether a column of this type has *values* as they are given."""
+    if not type(kind).__module__.startswith("sqlalchemy."):
+        return False
+    if isinstance(kind, Integer):
+        return all(type(value) is int for value in values)
+    if isinstance(kind, Uuid):
+        return all(isinstance(value, UUID) for value in values)
+    if not isinstance(kind, String) or type(kind).__name__ in _LENIENT:
+        return False
+    longest = kind.length
+    return all(
+        type(value) is str and (longest is None or len(value) <= longest) for value in values
+    )
 
 
 def _full(schema: str | None, name: str) -> str:

@@ -17,6 +17,7 @@ from cache_core.sqltext import OTHER
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
 
+    from cache_core.keys.key import Entity
     from cache_core.sqlalchemy.outbox import Outbox
     from cache_core.sqlalchemy.rules import Rule
     from cache_core.sqlalchemy.statements import Write, Writes
@@ -30,8 +31,8 @@ class Way(NamedTuple):
     Args:
         rule: The rule.
         table: The table that is written.
-        is_own: Whether it is the model's own, or links it to others; else the database changes the
-            rows by itself.
+        is_own: Whether it is the model's own; else the database changes the rows by itself.
+        is_link: Whether it links the model to others, many to many.
         verb: What must be done to the table, or ``ANY``.
         column: The column that must be changed; None for any.
     """
@@ -39,6 +40,7 @@ class Way(NamedTuple):
     rule: Rule
     table: Table
     is_own: bool = False
+    is_link: bool = False
     verb: str = ANY
     column: Column[object] | None = None
 
@@ -49,6 +51,15 @@ class Way(NamedTuple):
         ):
             return False
         return self.column is None or write.may_set(self.column)
+
+    def entities(self, write: Write) -> list[Entity] | None:
+        """The entities of the rows that *write* changes, None where they cannot be told."""
+        if self.is_link:
+            return self.rule.entities_of_links(write, self.table)
+        return self.rule.entities_of(write)
+
+
+IsTold = Callable[[Way, "Write"], bool]
 
 
 class Tracker:
@@ -103,20 +114,20 @@ class Tracker:
     def told_by_statement(
         self,
         writes: Writes,
-        is_told: Callable[[Rule], bool] = lambda _: False,
+        is_told: IsTold = lambda *_: False,
         may_hold: Callable[[Rule], bool] = lambda _: True,
     ) -> Bucket:
         """What a statement invalidates; never raises.
 
         Args:
             writes: What it writes.
-            is_told: Whether the rows of the model itself are told by objects.
+            is_told: Whether objects tell of the rows that are changed in some way by a write.
             may_hold: Whether the database that is written has the rows of a model.
         """
         batch = Batch()
         for write in writes.each:
             for way in self._ways_of(write):
-                if way.follows(write) and not (way.is_own and is_told(way.rule)):
+                if way.follows(write) and not is_told(way, write):
                     _add(batch, way, write)
         if writes.text.is_unknown:
             batch.key_types.update([rule.key_type for rule in self.rules if may_hold(rule)])
@@ -144,7 +155,8 @@ class Tracker:
 def _ways(rules: Iterable[Rule]) -> Iterable[Way]:
     for rule in rules:
         own = rule.tables()
-        yield from [Way(rule, table, is_own=True) for table in own | rule.link_tables()]
+        yield from [Way(rule, table, is_own=True) for table in own]
+        yield from [Way(rule, table, is_link=True) for table in rule.link_tables() - own]
         yield from [Way(rule, table) for table in rule.other_tables()]
         for cause in {cause for table in own for cause in causes(table)}:
             yield Way(rule, cause.table, verb=cause.verb, column=cause.column)
@@ -152,9 +164,9 @@ def _ways(rules: Iterable[Rule]) -> Iterable[Way]:
 
 def _add(batch: Batch, way: Way, write: Write) -> None:
     entities = None
-    if way.is_own:
+    if way.is_own or way.is_link:
         try:
-            entities = way.rule.entities_of(write)
+            entities = way.entities(write)
         except Exception:  # noqa: BLE001  # the user's statement must go on
             logger.exception("A statement names no usable %s", way.rule.key_type)
     if entities is None:

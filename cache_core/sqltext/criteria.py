@@ -20,6 +20,9 @@ Parameters = Sequence[object]
 _NOTHING = -1
 """Stands for NULL, where the position of a parameter is expected."""
 
+_OF_ROWS = frozenset({"rowid", "oid", "_rowid_"})
+"""Other names that SQLite has for an integer primary key."""
+
 _UNSURE = ("--", "/*", "#", "$", "%%", "%(", "\\")
 """Comments and texts that databases tell apart differently, and what is no parameter by position."""
 
@@ -102,7 +105,7 @@ def _set(words: list[Token], table: Token) -> dict[str, tuple[int, ...]] | None:
     for assignment in _split(words, _COMMA) if words else ():
         column, value = _column(assignment, table)
         key = "" if column is None else column.text.casefold()
-        if not key or key in found or value[:1] != [_EQUALS]:
+        if not key or key in found or key in _OF_ROWS or value[:1] != [_EQUALS]:
             return None
         found[key] = _operand(value[1:])
     return found

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
 
+# What stands in /*! */ is no comment to MySQL, nor in /*M! */ to MariaDB.
 _STRING = r"'(?:[^']|'')*'"
 _ESCAPED = r"'(?:[^'\\]|''|\\.)*'"
 _PATTERN = r"""
-    \s+ | --[^\n]* | /\*.*?\*/
+    \s+ | --[^\n]* | /\*(?!M?!).*?\*/
     | (?P<string>[eE]{escaped} | {string} | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
     | (?P<word>[^\W\d][\w$]*) | (?P<number>\d[\w.]*) | (?P<mark>%s)
     | "(?P<double>(?:[^"]|"")*)" | `(?P<back>[^`]*)` | \[(?P<square>[^\]]*)\]

@@ -59,7 +59,7 @@ _OF_MANY = _words("UPDATE DELETE TRUNCATE DROP RENAME")
 _VERBS = _words("INSERT UPDATE DELETE MERGE")
 _OPENERS = _words("REPLACE TRUNCATE COPY REFRESH")
 _MEANING = {verb: verb for verb in (INSERT, UPDATE, DELETE)} | {"TRUNCATE": DELETE, "DROP": DELETE}
-_REPLACE, _DOT, _OPENING = Token("REPLACE"), Token("."), Token("(")
+_REPLACE, _DOT, _OPENING, _AMPERSAND = (Token(text) for text in ("REPLACE", ".", "(", "&"))
 _NAMES_FOLLOW = (Token(","), Token("JOIN"), Token("FROM"))
 _UNKNOWN = Write(OTHER, ANY_TABLE)
 
@@ -94,6 +94,8 @@ def _only_reads(first: str, second: str, words: Sequence[Token]) -> bool:
         return not second or second in _BEGINS  # else it is a block of code
     if first == "EXPLAIN":
         return Token("ANALYZE") not in words
+    if (first, second) == ("SET", "STATEMENT"):
+        return False  # of MariaDB; a statement follows
     return first in _READS or (first == "DECLARE" and Token("CURSOR") in words)
 
 
@@ -123,8 +125,8 @@ def _named(verb: str, words: Sequence[Token], index: int) -> Iterator[Write]:
             meaning = OTHER if word == _REPLACE else meaning  # it may delete rows as well
             index += 1
             continue
-        if wanted and not word.names:
-            yield _UNKNOWN  # a placeholder, or something from another dialect
+        if wanted and (not word.names or words[index + 1 : index + 2] == [_AMPERSAND]):
+            yield _UNKNOWN  # a placeholder, U&"a name", or something from another dialect
             return
         if wanted:
             schema = ""

@@ -24,12 +24,17 @@ Listening: TypeAlias = Callable[[Callable[[str], None]], AbstractContextManager[
 What it gives is called in the thread of each load before that begins, if it is callable.
 """
 
-_READS = ("select", "with", "(", "values")
+_READS = re.compile(
+    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*(?:SELECT|WITH|VALUES|\()", re.IGNORECASE | re.DOTALL
+)
+"""What a read begins with; some middlewares put a comment in front."""
 _SOURCES = re.compile(
     r"\bFROM\b(.*?)(?=\b(?:SELECT|GROUP|ORDER|HAVING|LIMIT|UNION|EXCEPT|INTERSECT|WINDOW|FETCH)\b|$)",
     re.IGNORECASE | re.DOTALL,
 )
 """Where SQL names tables. WHERE does not end it: a subquery with one may stand among them."""
+_JOINS = re.compile(r"\bJOIN\b\s+[^\s,()]+", re.IGNORECASE)
+"""Joins may also stand behind a subquery that is grouped or ordered."""
 _BEFORE = r"(?:^|\bJOIN\b|,)[\s(]*(?:(?:ONLY|LATERAL)\s+)?"
 _SCHEMA = r'(?:["`\[]?[\w$]+["`\]]?\s*\.\s*)*["`\[]?'
 
@@ -82,8 +87,9 @@ class _Reads:
     def note(self, sql: str) -> None:
         """Notes what a statement reads, when a loader asks for it."""
         loading = self._current.loading()
-        if loading is not None and sql.lstrip().lower().startswith(_READS):
-            names = [name for part in _SOURCES.findall(sql) for name in self._pattern.findall(part)]
+        if loading is not None and _READS.match(sql):
+            parts = [*_SOURCES.findall(sql), *_JOINS.findall(sql)]
+            names = [name for part in parts for name in self._pattern.findall(part)]
             self._tables.setdefault(loading, set()).update([name.lower() for name in names])
 
     def around(self, own: CachedFunction, loader: Callable[..., Any]) -> Callable[..., Any]:

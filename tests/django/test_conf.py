@@ -146,7 +146,7 @@ assert not settings.configured
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
-def test_it_works_alone_and_in_any_order(order):
+def test_it_works_alone_and_in_any_order(order, tmp_path):
     """No contrib app is needed, and django_ext may stand before or behind the apps that it serves."""
     code = f"""
 import sys
@@ -154,7 +154,7 @@ from django.conf import settings
 settings.configure(
     SECRET_KEY="x",
     INSTALLED_APPS=["django.contrib.contenttypes", "tests.django.library", "django_ext"][::{order}],
-    DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}},
+    DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": {str(tmp_path / "db")!r}}}}},
     MIDDLEWARE=["django_ext.middleware.CacheScopeMiddleware"],
 )
 import django

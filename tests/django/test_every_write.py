@@ -853,7 +853,7 @@ def _():
 EVERYTHING = {
     *(BOOKS | VOLUMES | SHOPS),
     *("stall_id:*", "reader_id:*", "branch_id:*", "club_id:*", "members_of:*", "notes_of:*"),
-    *("parcel_id:*", "town:*", "slice_id:*"),
+    *("parcel_id:*", "town:*", "slice_id:*", "cache_core_override:*"),
 }
 STATES = []
 

@@ -161,6 +161,13 @@ UPDATE = 'UPDATE "t" SET "fee" = %s WHERE "licence" = %s'
     [
         (Vendor, "pk", UPDATE, (1, "A"), "mysql"),
         (Vendor, "pk", UPDATE, (1, 7), "postgresql"),
+        (
+            Vendor,
+            "pk",
+            "UPDATE t SET licence = %s WHERE licence = %s",
+            ("B" + 20 * " ", "A"),
+            "postgresql",
+        ),
         (Foreign, "pk", "DELETE FROM t WHERE id = %s", ("7",), "postgresql"),
         (Foreign, "pk", "DELETE FROM t WHERE id = %s", (True,), "postgresql"),
         (Foreign, "pk", "DELETE FROM t WHERE id = %s", (7.0,), "postgresql"),

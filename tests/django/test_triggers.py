@@ -208,11 +208,8 @@ def test_what_this_process_tells_is_told_once():
     author.save()
     Author.objects.filter(pk=author.pk).update(name="Grace")
     rows = OutboxRow.objects.order_by("pk")
-    assert [sorted(row.things) for row in rows] == [
-        ["{author_id:+}", f"{{author_id:{author.pk}}}"],
-        ["{author_id:+}", f"{{author_id:{author.pk}}}"],
-        ["{author_id:*}", "{author_id:+}"],
-    ]
+    own = ["{author_id:+}", f"{{author_id:{author.pk}}}"]
+    assert [sorted(row.things) for row in rows] == [own, own, own]
 
 
 def test_a_write_of_this_process_leaves_nothing_to_deliver(program):
@@ -424,9 +421,9 @@ def live(**options):
 
 
 def test_live_checks_ask_when_they_are_asked(database, store):
-    """With the names of databases only, as ever in Django."""
+    """With the names of databases only; Django 6.1 names all where a tag asks and nobody says which."""
     store.down = True
-    assert live() == []
+    assert live(databases=[]) == []
     assert ids(live(databases=["default"])) == ["cache_core.store.unreachable"]
 
 

@@ -93,6 +93,13 @@ BOOKS = {
     "subquery": lambda session: session.execute(
         sa.text("SELECT 1 FROM (SELECT id FROM shelf WHERE id IN (1, 2)) AS s, book b")
     ),
+    "join after a subquery": lambda session: session.execute(
+        sa.text(
+            "SELECT 1 FROM (SELECT id FROM shelf GROUP BY id) AS s LEFT JOIN book b ON b.id = s.id"
+        )
+    ),
+    "comment": lambda session: session.execute(sa.text("/* by: a view */ SELECT 1 FROM book")),
+    "line of comment": lambda session: session.execute(sa.text("-- by\nSELECT 1 FROM book")),
     "exists": lambda session: session.scalar(sa.select(sa.exists().where(Book.id == 7))),
     "lazy": lambda session: session.get(Author, 1).books,
     "eager": lambda session: session.get(Author, 1, options=[orm.joinedload(Author.books)]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.pool import NullPool
 
 from cache_core import Cache, DeclarationError
 from cache_core.errors import NotConfigured
@@ -110,7 +111,7 @@ def test_other_databases_have_no_triggers(tracked):
     """The error names it."""
     outbox = Outbox(tracked, sa.MetaData())
     with (
-        sa.create_engine("sqlite://").connect() as connection,
+        sa.create_engine("sqlite://", poolclass=NullPool).connect() as connection,
         pytest.raises(NotConfigured, match="sqlite"),
     ):
         outbox.triggers(connection)
@@ -121,7 +122,7 @@ def test_one_of_several_apps_is_chosen(tracked, monkeypatch):
     outbox = Outbox(tracked, sa.MetaData())
     monkeypatch.setattr(outbox, "_runtimes", list)
     with (
-        sa.create_engine("sqlite://").connect() as connection,
+        sa.create_engine("sqlite://", poolclass=NullPool).connect() as connection,
         pytest.raises(DeclarationError, match="in one app"),
     ):
         outbox.triggers(connection)

@@ -76,6 +76,8 @@ def test_rows_that_are_named(sql, row, expected):
         "UPDATE t SET id = id + 1 WHERE id = %s",
         "UPDATE t SET (id, x) = (8, 1) WHERE id = %s",
         "UPDATE t SET id = 1, id = 2 WHERE id = %s",
+        "UPDATE t SET rowid = %s WHERE id = %s",
+        'UPDATE t SET "_ROWID_" = %s WHERE id = %s',
         "UPDATE t SET point.id = 1 WHERE id = %s",
         "UPDATE t SET x = 1 WHERE id = %s; DELETE FROM t",
         "UPDATE t SET x = 1 WHERE y = 5--2 OR z\n AND id = %s",

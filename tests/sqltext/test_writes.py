@@ -59,6 +59,11 @@ WRITES = {
     "DROP SCHEMA public CASCADE": {ANY_TABLE},
     "UPDATE %s SET x = 1": {ANY_TABLE},
     "FROBNICATE a": {ANY_TABLE},
+    "/*!40000 DELETE FROM a */": {"a"},
+    "/*M! DELETE FROM a */": {"a"},
+    "SELECT 1 /*!; DELETE FROM a */": {"a"},
+    "SET STATEMENT max_statement_time = 1 FOR DELETE FROM a": {ANY_TABLE},
+    "UPDATE U&\"!0061\" UESCAPE '!' SET x = 1": {ANY_TABLE},
 }
 READS = [
     "",

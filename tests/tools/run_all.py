@@ -25,6 +25,10 @@ LONG = [
     "tests/integration",
     "tests/layers/redis",
     "tests/layers",
+    "tests/browser",
+    "tests/django/admin",
+    "tests/flask",
+    "tests",
 ]
 """These begin first, so that no long one is left over at the end."""
 

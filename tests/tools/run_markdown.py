@@ -108,7 +108,8 @@ def _start_django(names: dict[str, object]) -> None:
     import django
     from django.core.management import call_command
 
-    os.environ.pop("CACHE_CORE_TEST_DATABASE", None)  # that of the tests, which has their rows
+    for name in [each for each in os.environ if each.startswith("CACHE_CORE_TEST_DATABASE")]:
+        del os.environ[name]  # that of the tests, which has their rows
     django.setup()
     call_command("migrate", run_syncdb=True, verbosity=0)
 

@@ -15,7 +15,7 @@ from collections.abc import Generator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Union
 
-from redis.exceptions import AskError, MovedError
+from redis.exceptions import AskError, MovedError, ResponseError
 
 from cache_core.errors import RemoteError
 from cache_core.layers.base import Pulse
@@ -33,6 +33,7 @@ Talk = Generator[Sendings, Outcome, Answers]
 REDIRECTIONS = 2
 """How often a key is looked for elsewhere: a slot that moves may say ``MOVED`` and then ``ASK``."""
 
+_KINDS = {"MOVED": MovedError, "ASK": AskError}
 _ASKING: Command = ("ASKING",)
 _NO_INDEX = -1
 
@@ -148,6 +149,7 @@ class Routes:
             if isinstance(answers, Exception):
                 continue
             (beat, info, *_), epochs = answers
+            beat = told(beat)
             if not self._recognise(address, info, epochs[0]):
                 if address in parts:
                     raise RemoteError(f"{name(address)} is another server now", is_outage=False)
@@ -235,7 +237,16 @@ def _behind_pulse(came: Answers | Exception, has_pulse: bool) -> Answers | Excep
 def _come(address: Address, came: Answers | Exception, count: int) -> Answers:
     """What a node has answered; its failure, which is not one of the cluster, answers everything."""
     if not isinstance(came, Exception):
-        return came
+        replies, epochs = came
+        return [told(reply) for reply in replies], epochs
     failure = RemoteError(f"{name(address)}: {came}", is_outage=False)
     failure.__cause__ = came
     return [failure] * count, [""] * count
+
+
+def told(reply: Any) -> Any:
+    """*reply*, or the redirection that it is; redis-py 5 has no class for these outside its cluster."""
+    if type(reply) is not ResponseError:
+        return reply
+    kind, _, rest = str(reply).partition(" ")
+    return _KINDS[kind](rest) if kind in _KINDS else reply
