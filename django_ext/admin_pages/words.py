@@ -50,6 +50,7 @@ CAUSES: Mapping[str, Word] = {
     "code": _("code"),
     "command line": _("command line"),
     "expiry": _("its time was over"),
+    "objective": _("its objective"),
     "step": _("planned step"),
 }
 

@@ -68,7 +68,7 @@ def show_use_case(desk: Desk, name: str, status: int = 200, **context: Any) -> R
         "use_case.html",
         status,
         **{
-            "line": line(row, fleet, escape(desk.say(PLOT_LABEL))),
+            "line": line(row, fleet, escape(desk.say(PLOT_LABEL)), desk.cache.advice()),
             "fleet": fleet,
             "notices": notices(desk.cache.runtime, listing, fleet),
             "texts": form.shown(row.override, wall),

@@ -43,6 +43,7 @@ def _line(line: Line) -> dict[str, Any]:
         "override": None if row.override is None else row.override.to_mapping(),
         "malformed": row.malformed,
         "revision": line.revision,
+        "advice": [{"id": each.id, "text": each.text} for each in line.advice],
         **_figures(line.figures),
     }
 
@@ -56,4 +57,6 @@ def _figures(figures: Any) -> dict[str, Any]:
         "load_seconds_p95": figures.load_times.p95,
         "errors": figures.errors + figures.load_failures,
         "invalidations": figures.invalidations,
+        "shadow_reads": figures.score.samples,
+        "score": figures.score.value,
     }

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 import django_ext
+from cache_core.events import Layer
 from cache_core.page import notices, plot
 from cache_core.page.actions import ACTIONS
 from cache_core.page.overview import PLOT_LABEL
@@ -54,6 +55,17 @@ def test_figures_are_of_this_run(viewer):
         get_author(1)
     after = line_of(viewer.get()).line.figures
     assert (after.requests - before.requests, after.hits - before.hits) == (2, 1)
+
+
+def test_shadow_reads_and_advice_are_shown(viewer):
+    """How often the cache was right, and what the figures suggest."""
+    tally = cache.runtime.tally(NAME)
+    tally.checks.match(Layer.LOCAL)
+    tally.loads = 500
+    page = viewer.get()
+    assert "100 % right" in page.rendered_content
+    (advice,) = line_of(page).line.advice
+    assert advice.text in page.rendered_content
 
 
 def test_orphans_stand_at_the_end(viewer):

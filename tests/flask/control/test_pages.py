@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from flask import Flask
 
+from cache_core.events import Layer
 from flask_ext import CacheCore
 
 PAGES = (
@@ -158,6 +159,16 @@ def test_the_overview_shows_what_holds_and_how_it_goes(visitor, control):
     assert "75 %" in text and "partly on" in text
     assert '<rect class="cc-hits"' in text
     assert "1 process" in text
+
+
+def test_shadow_reads_and_advice_are_shown(app, visitor, cache):
+    """How often the cache was right, and what the figures suggest."""
+    tally = cache.for_app(app).runtime.tally("GetUser")
+    tally.checks.match(Layer.LOCAL)
+    tally.loads = 500
+    for path, query in PAGES[:2]:
+        assert "100 % right" in visitor.get(path, **query).text
+    assert 'class="cc-advice"' in visitor.get("/use-case", name="GetUser").text
 
 
 def test_the_overview_can_be_searched_and_turned(make_app, cache, visit):
