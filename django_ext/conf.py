@@ -10,7 +10,7 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.crypto import salted_hmac
 
 from cache_core.errors import ConfigurationError
@@ -62,7 +62,8 @@ def _overrides(given: Mapping[Any, object]) -> dict[str, object]:
     """
     name = next((name for name in given if str(name).lower() == "overrides"), "OVERRIDES")
     wanted = given.get(name)
-    if wanted is None and (not apps.is_installed("django_ext") or hasattr(mail, "outbox")):
+    is_tested = hasattr(mail, "outbox")
+    if wanted is None and (not apps.is_installed("django_ext") or is_tested or _is_in_memory()):
         return {}
     if wanted is None or (isinstance(wanted, str) and wanted.lower() == "model"):
         from django_ext.overrides import ModelOverrides
@@ -79,6 +80,12 @@ def read_tracked() -> object:
 def read_admin() -> bool:
     """Whether the page belongs into the admin: unless ``CACHE_CORE["ADMIN"]`` is false."""
     return bool(_own("admin", True))
+
+
+def _is_in_memory() -> bool:
+    """Whether the project's database is one of SQLite that each thread has for itself."""
+    name = str(connections.settings[DEFAULT_DB_ALIAS].get("NAME"))
+    return ":memory:" in name or "mode=memory" in name
 
 
 def read_outbox() -> tuple[str, ...]:

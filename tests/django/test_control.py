@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.core import mail
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.test import override_settings
 
 from cache_core.errors import OverridesUnavailable
@@ -141,10 +142,16 @@ def test_before_migrate_everything_works(project):
 
 def test_the_table_is_the_default_except_in_tests(clean, monkeypatch):
     """In tests the memory is: no test depends on rows, or on connections of other threads."""
-    from django.core import mail
-
     assert read_settings().overrides is None
     monkeypatch.delattr(mail, "outbox")
     assert isinstance(read_settings().overrides, ModelOverrides)
     with override_settings(CACHE_CORE={"OVERRIDES": "memory"}):
         assert read_settings().overrides == "memory"
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:shop?mode=memory&cache=shared"])
+def test_beside_a_database_in_memory_they_are_in_memory(clean, monkeypatch, name):
+    """Another thread would see another database, or none."""
+    monkeypatch.delattr(mail, "outbox")
+    monkeypatch.setitem(connections.settings["default"], "NAME", name)
+    assert read_settings().overrides is None
