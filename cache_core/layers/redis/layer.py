@@ -130,6 +130,7 @@ class RedisLayer:
             logger.warning("A Redis Cluster has no feed: versions are read once per request.")
         if options.cluster or options.feed == "off":
             return None
+        _import_redis()
         from cache_core.layers.redis.feed import FeedConnection
 
         return FeedConnection(options, self._namespace, table, clock, transport=options.feed)
@@ -205,11 +206,13 @@ class RedisLayer:
         await self._loops.aclose()
 
     def _open(self) -> Executor:
+        _import_redis()
         from cache_core.layers.redis.clients import for_threads
 
         return for_threads(self._options, self._nodes, self._topology())
 
     def _aopen(self) -> AsyncExecutor:
+        _import_redis()
         from cache_core.layers.redis.clients import for_loop
 
         return for_loop(self._options, self._nodes, self._topology())
@@ -232,6 +235,15 @@ class RedisLayer:
             text = text.replace(secret, "***")
         message = f"{name} failed at {self.describe()}: {text}"
         return RemoteError(message, is_outage=_is_outage(error))
+
+
+def _import_redis() -> None:
+    """Imports all of redis-py at once.
+
+    Python ends an import with an error where two threads that begin at different modules of a package
+    wait for each other. The feed, requests and reports all begin with the first request of a process.
+    """
+    import redis.asyncio  # noqa: F401  # with all that it takes along
 
 
 def _run(executor: Executor, talk: Generator[Any, Any, T], timeout: float) -> T:
