@@ -55,7 +55,7 @@ def prices(site, number=20):
     return sum(first == second for first, second in each)
 
 
-def eventually(condition, seconds=10):
+def eventually(condition, seconds=40):
     """Waits until *condition()* holds; what a process is told takes it a moment."""
     until = time.monotonic() + seconds
     while not condition():

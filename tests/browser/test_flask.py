@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from cache_core import Cache
 from tests.browser.browsing import ROOT
 
 PROJECT = ROOT / "example_projects" / "flask_catalog"
@@ -55,6 +56,21 @@ def catalogs(tmp_path_factory, start_site, redis_server):
     return [site.ready("/login") for site in sites]
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_set(catalogs, redis_server):
+    """What a test has set by hand is gone after it, and both processes have heard of that."""
+    yield
+    namespace = json.loads(catalogs[0].get("/cache.json"))["namespace"]
+    cache = Cache(redis=redis_server.url, namespace=namespace, overrides="redis")
+    cache.control.refresh()
+    left = tuple(cache.control.overrides())
+    if left:
+        cache.control.reset(*left)
+        for site in catalogs:
+            eventually(lambda site=site: made_anew(site) == 0)
+    cache.close()
+
+
 @pytest.fixture
 def visit(page, catalogs):
     """Logs in, which leads to the control page: ``visit("ada")``."""
@@ -87,7 +103,7 @@ def made_anew(site):
     return loads(site) - before
 
 
-def eventually(condition, seconds=10):
+def eventually(condition, seconds=40):
     """Waits until *condition()* holds; what a process is told takes it a moment."""
     until = time.monotonic() + seconds
     while not condition():

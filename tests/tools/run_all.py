@@ -32,8 +32,19 @@ LONG = [
 ]
 """These begin first, so that no long one is left over at the end."""
 
+UNMEASURED = {
+    "tests/packaging",
+    "tests/integration",
+    "tests/browser",
+    "tests/django/ecosystem",
+    "tests/seeds",
+    "tests/stateful",
+    "tests/stress",
+}
+"""These run code that others measure, and are quicker without a tracer."""
+
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-PART = ["--cov", "--cov-report=", "--cov-fail-under=0"]
+MEASURED = ["--cov", "--cov-report=", "--cov-fail-under=0"]
 
 
 def folders() -> list[str]:
@@ -46,9 +57,10 @@ def run(folder: str, options: list[str]) -> bool:
     """Runs the tests of one folder, without those below it; whether all of them passed."""
     files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py"))
     data = ROOT / f".coverage.{folder.replace('/', '-')}"
+    measured = [] if folder in UNMEASURED else MEASURED
     started = time.monotonic()
     done = subprocess.run(
-        [*PYTEST, *PART, *options, *files],
+        [*PYTEST, *measured, *options, *files],
         cwd=ROOT,
         env={**os.environ, "COVERAGE_FILE": str(data)},
         stdout=subprocess.PIPE,
