@@ -17,6 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -29,6 +30,7 @@ IMAGES = ROOT / "docs" / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DRIVERS = ("chromedriver",)
 WIDTH, HEIGHT = 1280, 900
+COMPLETE = "return document.readyState === 'complete'"
 ADVICE = (
     "There is no Chromium with its driver: run tests/tools/servers.sh chromium, or install "
     "the packages chromium and chromium-driver."
@@ -125,24 +127,35 @@ class Page:
         """Chooses the option with this value in a list."""
         Select(self.one(selector)).select_by_value(value)
 
-    def click(self, selector):
-        """Clicks on an element, and waits for the page that follows where there is one."""
+    def tick(self, selector):
+        """Clicks on what opens no other page, such as a check box."""
         self.one(selector).click()
-        self.settle()
+
+    def submit(self, selector):
+        """Clicks on a button, and waits for the page that follows."""
+        self._follow(self.one(selector))
 
     def press(self, label):
-        """Presses the button, or follows the link, that reads *label*."""
+        """Presses the button, or follows the link, that reads *label*; waits for what follows."""
         named = f"normalize-space()='{label}' or (@type='submit' and @value='{label}')"
         found = self.driver.find_elements(
             By.XPATH, f"//*[self::a or self::button or self::input][{named}]"
         )
         assert found, f"nothing reads {label!r} on {self.url}:\n{self.text}"
-        found[0].click()
-        self.settle()
+        self._follow(found[0])
 
-    def settle(self):
-        """Waits until the page is loaded."""
-        self.until(lambda: self.driver.execute_script("return document.readyState") == "complete")
+    def _follow(self, element):
+        # A page that is about to be left is complete too, so the next document is waited for.
+        old = self.driver.find_element(By.TAG_NAME, "html")
+        element.click()
+        self.until(lambda: self._shows_another(old))
+
+    def _shows_another(self, old):
+        try:
+            is_another = self.driver.find_element(By.TAG_NAME, "html") != old
+            return is_another and self.driver.execute_script(COMPLETE)
+        except WebDriverException:  # between two documents there is none
+            return False
 
     def until(self, condition, seconds=10):
         """Waits until *condition()* is true."""

@@ -43,7 +43,7 @@ def visit(page, shops):
         page.open(f"{shops[0].url}/admin/login/?next={PAGE}{path}")
         page.fill("[name=username]", name)
         page.fill("[name=password]", PASSWORD)
-        page.click("[type=submit]")
+        page.submit("[type=submit]")
         return page
 
     return go
@@ -74,7 +74,7 @@ def test_a_ramp_is_set_and_another_process_follows(visit, shops):
         page.press("Save")
         assert "ProductPrice was changed." in page.text
         eventually(lambda expected=expected: prices(other) in expected)
-    page.click("[name=names][value=ProductPrice]")
+    page.tick("[name=names][value=ProductPrice]")
     page.choose("[name=action]", "reset")
     page.press("Go on …")
     page.press("Reset to code and settings")
@@ -123,11 +123,11 @@ def test_things_are_invalidated_without_any_script(visit, shops):
     before = other.get("/price/77/")
     page.fill("[name=key_type]", "product_id")
     page.fill("[name=ids]", "77 78")
-    page.one("[value='Show what would be invalidated']").click()
+    page.submit("[value='Show what would be invalidated']")
     assert "product_id 77" in page.text
     assert "ProductPage" in page.text
     assert other.get("/price/77/") == before
-    page.one("[value=Invalidate]").click()
+    page.submit("[value=Invalidate]")
     assert "Invalidated: product_id 77, product_id 78." in page.text
     eventually(lambda: other.get("/price/77/") != before, 1)
 

@@ -79,7 +79,7 @@ def visit(page, catalogs):
         page.open(f"{catalogs[0].url}{CONTROL}")
         page.fill("[name=name]", name)
         page.fill("[name=password]", name)
-        page.click("main form button")
+        page.submit("main form button")
         says(page, "All use cases together")
         return page
 
@@ -209,7 +209,7 @@ def test_an_invalidation_is_asked_about_and_done(visit, catalogs):
     page.press("Go on")
     says(page, "<li>country C01</li><li>country C02</li>")
     before = loads(other)
-    page.click("button[name=confirmed]")
+    page.submit("button[name=confirmed]")
     says(page, "Invalidated: country C01, country C02.")
     for number in range(4):
         other.get(f"/country/C{number:02}")
@@ -228,7 +228,7 @@ def test_light_and_dark(visit):
     says(page, "One on each line")
     page.choose("[name=name]", "CountryReport")
     page.fill("[name=arguments]", "C07")
-    page.click("main form button")
+    page.submit("main form button")
     says(page, "The next read is")
     assert page.complaints() == []
 

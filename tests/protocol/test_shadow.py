@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -591,12 +592,14 @@ def test_it_goes_down_once_and_a_person_raises_it(make_cache: Make, pauses: Paus
 
 def test_latecomers_are_no_evidence_about_what_follows(make_cache: Make, pauses: Pauses) -> None:
     """Five differences wait when three of them turn it off; the others count for nothing later."""
-    row = Row(make_cache, shadow=100, objective=99.9)
+    row, all_asked = Row(make_cache, shadow=100, objective=99.9), threading.Event()
+    pauses.during = lambda: all_asked.wait(60)
     for value in (0, 1):
         row.value = value
         with row.cache.enable():
             for number in range(5):
                 row.get(number)
+    all_asked.set()
     assert shadow(row)["mismatches"] == 5
     assert ramps(row) == (0.0, 0.0)
     row.cache.override("GetRow", Policy(ramp=100))
