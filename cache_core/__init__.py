@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         OverrideConflict,
         OverridesUnavailable,
         Problem,
+        TenantMissing,
         UnkeyableValue,
         UseCaseExists,
     )
@@ -68,6 +69,7 @@ __all__ = [
     "Reason",
     "Settings",
     "SystemClock",
+    "TenantMissing",
     "UnkeyableValue",
     "UseCaseExists",
     "ahealth",
@@ -93,6 +95,7 @@ _NAMES = {
         "OverrideConflict",
         "OverridesUnavailable",
         "Problem",
+        "TenantMissing",
         "UnkeyableValue",
         "UseCaseExists",
     ),

@@ -20,7 +20,7 @@ from cache_core.cached import CachedFunction
 from cache_core.clock import Clock, SystemClock
 from cache_core.controlling import Control
 from cache_core.declared import Cached
-from cache_core.declaring import check_accept, refuse_unknown, tier_of
+from cache_core.declaring import check_accept, refuse_unknown, tier_of, ttl_of_result
 from cache_core.invalidating import Invalidating
 from cache_core.keys.binding import Binding
 from cache_core.keys.dependencies import (
@@ -155,12 +155,14 @@ class Cache(Invalidating, Telling, Adapting):
         ramp: float | Mapping[str, float] | None = None,
         arg_adapters: Mapping[str, Callable[[Any], object]] | None = None,
         ignore_args: Sequence[str] = (),
+        key: Callable[..., object] | None = None,
         tenant: Mapping[str, TenantId] | None = None,
         track_for_invalidation: bool = True,
         tags: TagsOfCall | None = None,
         depends_on: EntitiesOfCall | None = None,
         result_tags: Callable[[Any], Tags] | None = None,
         result_depends_on: Callable[[Any], SomeEntities] | None = None,
+        result_ttl: Callable[..., object] | None = None,
         version: Callable[..., Any] | None = None,
         policy: Policy | None = None,
         codec: CodecChoice | None = None,
@@ -183,6 +185,8 @@ class Cache(Invalidating, Telling, Adapting):
             arg_adapters: Parameter name -> callable that turns the argument into something that a
                 key can be built from.
             ignore_args: Parameters that do not change the result.
+            key: A callable of the function's arguments that returns what stands for all of them: a
+                text, a number, or a tuple or dict of such. Id and tenants are in the key besides.
             tenant: Whose data the function is about, as level name -> where the tenant's id is,
                 the outermost level first. The id is a parameter, a pair as for *id_arg*, or
                 follows from all arguments by a callable.
@@ -194,6 +198,8 @@ class Cache(Invalidating, Telling, Adapting):
                 of the function's arguments that return such.
             result_tags: As *tags*, by a callable of the result.
             result_depends_on: As *depends_on*, by a callable of the result.
+            result_ttl: A callable of the result and the function's arguments that returns how long
+                this result lives, at most for as long as the policy says; None for that.
             version: A callable of the function's arguments that returns what changes when the
                 result does; a coroutine function only where the function is one.
             policy: More than ttl and ramp; not together with them.
@@ -237,6 +243,7 @@ class Cache(Invalidating, Telling, Adapting):
                 id_arg=id_arg,
                 arg_adapters=arg_adapters,
                 ignore_args=ignore_args,
+                key=key,
                 tenant=tenant,
             )
             dependencies = Dependencies(
@@ -259,6 +266,7 @@ class Cache(Invalidating, Telling, Adapting):
                 cache_errors=answers,
                 compare=compare,
                 accept=accept,
+                result_ttl=ttl_of_result(result_ttl, binding),
             )
             if self._runtime is not None:
                 check_encryption(self._runtime.settings, [own])

@@ -21,7 +21,7 @@ from typing import (
 )
 
 from cache_core.answer import Answer
-from cache_core.errors import DeclarationError, UnkeyableValue
+from cache_core.errors import DeclarationError, TenantMissing, UnkeyableValue
 from cache_core.events import Bypassed, Called, Outcome, Reason
 from cache_core.keys.function import place
 from cache_core.keys.identity import Identities, Identity
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cache_core.keys.key import Key
     from cache_core.keys.usecase import UseCase
     from cache_core.policy.policy import Policy
+    from cache_core.protocol.call import TtlOfResult
     from cache_core.protocol.comparing import Comparator
     from cache_core.protocol.scope import AnyScope, Holder
     from cache_core.wire.codecs import CodecChoice
@@ -65,6 +66,7 @@ class CachedFunction:
         compare: Whether a cached and a loaded value are the same; None for the form they are kept
             in.
         accept: Whether a kept value may be served; None where all may.
+        result_ttl: How long a result lives; None for what the policy says.
 
     Attributes:
         late: Value -> things that its entry depends on besides those of the call, in canonical
@@ -88,6 +90,7 @@ class CachedFunction:
         cache_errors: Errors = (),
         compare: Comparator | None = None,
         accept: Callable[[Any], object] | None = None,
+        result_ttl: TtlOfResult | None = None,
     ) -> None:
         self.cache = cache
         self.use_case = use_case
@@ -98,6 +101,7 @@ class CachedFunction:
         self.cache_errors = cache_errors
         self.compare = compare
         self.accept = accept
+        self.result_ttl = result_ttl
         self.late = dependencies.late
         own = use_case.key_type if use_case.tracked else None
         named = {own or "", *[each.key_type for each in dependencies.fixed]}
@@ -157,28 +161,48 @@ class CachedFunction:
         scope = self.cache.current_scope()
         if scope is None:
             self.calls_while_off += 1
+            self.binding.check_tenant(*args, **kwargs)
             return None
         try:
             pending = self.pending(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - an adapter may raise anything
-            self.note_unkeyable(scope, error)
+            self.note_unkeyable(scope, error, *args, **kwargs)
             return None
         return self.call(scope, pending.key, pending.args, pending.kwargs)
 
-    def note_unkeyable(self, scope: AnyScope, error: Exception) -> None:
-        """Counts and reports a call whose key could not be built; it runs uncached."""
-        runtime = scope.runtime
+    def note_unkeyable(
+        self, scope: AnyScope, error: Exception, /, *args: Any, **kwargs: Any
+    ) -> None:
+        """Counts and reports a call whose key could not be built; it runs uncached.
+
+        Args:
+            scope: That of the caller.
+            error: What kept the key from being built.
+            args: The arguments of the call by position.
+            kwargs: Those by keyword.
+
+        Raises:
+            TenantMissing: They do not say whose the call is: it is not to run at all.
+        """
+        runtime, refusal = scope.runtime, self._refusal(args, kwargs)
         if isinstance(scope, LoadingScope):
             scope.found.spoil(Reason.UNKNOWN_DEPENDENCY)
-        runtime.tally(self.use_case.name).count(Outcome.BYPASS, None, Reason.UNKEYABLE)
-        # An adapter may raise anything, also what cannot be printed.
-        detail = format_exception_only(error)[-1].strip()
-        if isinstance(error, UnkeyableValue):
-            detail = str(error)
-        runtime.hooks.send(Bypassed(self.use_case.name, None, Reason.UNKEYABLE, detail))
+        name = self.use_case.name
+        reason = Reason.UNKEYABLE if refusal is None else Reason.TENANT_MISSING
+        runtime.tally(name).count(Outcome.BYPASS, None, reason)
+        runtime.hooks.send(Bypassed(name, None, reason, _printed(refusal or error)))
         if runtime.hooks.wanted(Called):
-            name = self.use_case.name
-            runtime.hooks.send(Called(name, "", Outcome.BYPASS, reason=Reason.UNKEYABLE))
+            failed = None if refusal is None else type(refusal).__name__
+            runtime.hooks.send(Called(name, "", Outcome.BYPASS, reason=reason, error=failed))
+        if refusal is not None:
+            raise refusal
+
+    def _refusal(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TenantMissing | None:
+        try:
+            self.binding.check_tenant(*args, **kwargs)
+        except TenantMissing as error:
+            return error
+        return None
 
     def call(
         self,
@@ -277,6 +301,13 @@ class CachedFunction:
         return dict(zip(ids, await self.amap([(one,) for one in ids], **common)))
 
 
+def _printed(error: Exception) -> str:
+    """What *error* says; an adapter may raise anything, also what cannot be printed."""
+    if isinstance(error, UnkeyableValue):
+        return str(error)
+    return format_exception_only(error)[-1].strip()
+
+
 def _positional(given: Any) -> tuple[Any, ...]:
     """The positional arguments that an item of ``map`` stands for: a tuple of them, or one."""
     return given if isinstance(given, tuple) else (given,)
@@ -324,19 +355,20 @@ def call_of(call: partial[Any]) -> PartialCall:
     return own.pending(*args, **call.keywords)
 
 
-# {p} is a prefix that none of the function's own names begins with.
+# {p} is a prefix that none of the function's own names begins with. {check_tenant} is empty but for
+# functions of tenants.
 _TEMPLATE = """\
 {p}def {p}wrapper({signature}):
     {p}scope = {p}active()
     if {p}scope is None:
         {p}own.calls_while_off += 1
-        return {p}wait{p}function({call})
+        {check_tenant}return {p}wait{p}function({call})
     try:
         {p}key = ({p}marker, {items})
         {p}memo = {p}scope.memo
         {p}entry = {p}memo.get({p}key)
     except {p}Exception as {p}error:
-        {p}own.note_unkeyable({p}scope, {p}error)
+        {p}own.note_unkeyable({p}scope, {p}error, {call})
     else:
         if {p}entry is not None:
             {p}plan = {p}entry.plan
@@ -364,6 +396,7 @@ def _compile(own: CachedFunction, active: Holder) -> Any:
     source = _TEMPLATE.replace("{p}def", "async def" if is_async else "def")
     source = source.replace("{p}wait", "await " if is_async else "").format(
         p=p,
+        check_tenant=f"{p}check_tenant({binding.call_source}); " if binding.levels else "",
         signature=binding.signature_source,
         call=binding.call_source,
         items=binding.key_source,
@@ -377,6 +410,7 @@ def _compile(own: CachedFunction, active: Holder) -> Any:
         f"{p}marker": own.use_case.name,
         f"{p}now": own.cache.clock.monotonic,
         f"{p}read": own.aread if is_async else own.read,
+        f"{p}check_tenant": binding.check_tenant,
     }
     # A name of its own for each function, with its source known to tracebacks and debuggers.
     filename = f"<cache_core wrapper of {own.use_case.name}>"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from inspect import signature
 from typing import Any
 
-from cache_core.errors import DeclarationError, did_you_mean
-from cache_core.keys.function import ONE_VALUE, check_helper, place
+from cache_core.errors import DeclarationError, Unstorable, did_you_mean
+from cache_core.fields import Refused, duration
+from cache_core.keys.binding import Binding
+from cache_core.keys.function import ONE_VALUE, check_helper, failure, place
 from cache_core.policy.policy import Policy
+from cache_core.protocol.call import TtlOfResult
 
+_seconds = duration()
 _OF_POLICIES = [name for name in signature(Policy).parameters if name != "self"]
 
 
@@ -68,3 +72,42 @@ def check_accept(accept: object, function: object) -> None:
             "that returns whether it may be served."
         )
     check_helper(accept, "accept", function, ONE_VALUE)
+
+
+def ttl_of_result(given: Callable[..., Any] | None, binding: Binding) -> TtlOfResult | None:
+    """How long each result lives, by a callable of the result and the function's arguments.
+
+    Args:
+        given: What the declaration has; None for nothing.
+        binding: How the function's arguments become a key.
+
+    Returns:
+        Takes a result, args and kwargs, and gives seconds, None for what the policy says. It raises
+        ``Unstorable`` where *given* fails or gives no duration: the result is not kept then.
+
+    Raises:
+        DeclarationError: *given* does not take these arguments, or must be awaited.
+    """
+    if given is None:
+        return None
+    if not callable(given):
+        raise DeclarationError(
+            f"{place(binding.function)}: result_ttl is a {type(given).__name__}; give a callable of a "
+            "result and the function's arguments that returns how long it lives, or ttl=."
+        )
+    check_helper(given, "result_ttl", binding.function, [*ONE_VALUE, *binding.parameters])
+
+    def ttl(value: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> float | None:
+        try:
+            return _taken(given(value, *args, **kwargs))
+        except Exception as error:
+            raise Unstorable(str(failure("result_ttl", given, error))) from error
+
+    return ttl
+
+
+def _taken(ttl: object) -> float | None:
+    try:
+        return None if ttl is None else _seconds(ttl)
+    except Refused as refused:
+        raise ValueError(f"it gave {ttl!r}; expected {refused.expected}") from None

@@ -9,6 +9,7 @@
     ├── MissingExtra            an optional package is not installed
     ├── NotConfigured           a cache was asked for work that needs a configured runtime
     ├── UnkeyableValue          an argument or id has no stable text to build a key from
+    │   └── TenantMissing       a function is of a tenant, and was called without one
     ├── Unstorable              a value cannot be turned into bytes
     ├── Unreadable              bytes from a store are not an entry that we may use
     ├── RemoteError             the remote layer failed or did not answer in time
@@ -22,7 +23,7 @@
 
 Configuration and declaration errors raise at start-up. ``UnkeyableValue`` to ``BreakerOpen`` are
 raised inside the library only: a cached call turns them into a counted miss or bypass and returns
-the loader's value. ``InvalidationFailed`` is raised where the setting ``on_invalidation_failure``
+the loader's value. ``TenantMissing`` ends a call before its loader runs. ``InvalidationFailed`` is raised where the setting ``on_invalidation_failure``
 asks for it. ``MarkFailed`` stops a write before it is committed, the last two end a call.
 """
 
@@ -106,6 +107,10 @@ class NotConfigured(CacheCoreError, RuntimeError):
 
 class UnkeyableValue(CacheCoreError, TypeError):
     """A value has no stable text, so no key can be built from it."""
+
+
+class TenantMissing(UnkeyableValue):
+    """The id of a tenant level is nobody's or cannot be told, so nothing may be read or kept."""
 
 
 class Unstorable(CacheCoreError):

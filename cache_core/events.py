@@ -38,6 +38,7 @@ class Reason(str, Enum):
     NOT_CONFIGURED = "not_configured"
     POLICY_ERROR = "policy_error"
     UNKEYABLE = "unkeyable"
+    TENANT_MISSING = "tenant_missing"
     UNCOMMITTED = "uncommitted"
     REENTRANT = "reentrant"
     FLIGHT_LATE = "flight_late"

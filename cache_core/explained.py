@@ -15,6 +15,7 @@ WHY: Mapping[Reason, str] = {
     Reason.NOT_CONFIGURED: "no store is configured",
     Reason.POLICY_ERROR: "the policy provider failed",
     Reason.UNKEYABLE: "an argument has no stable text",
+    Reason.TENANT_MISSING: "it is of a tenant, and does not say of which",
     Reason.UNCOMMITTED: "the running code has written and not committed",
     Reason.MARKED: "a write to what it depends on is under way, or its quarantine is not over",
     Reason.UNTRUSTED: "the store takes no writes, so it cannot know of invalidations",

@@ -6,8 +6,8 @@ is in ``protocol.write``. Whatever depends on how many things, it is one operati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 from cache_core.errors import DeclarationError, InvalidationFailed, did_you_mean
 from cache_core.keys.key import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cache_core.cached import CachedFunction
     from cache_core.clock import Clock
     from cache_core.protocol.operations import Steps
+    from cache_core.protocol.plan import Kept
     from cache_core.protocol.runtime import Runtime
     from cache_core.protocol.scope import Current, Scope
 
@@ -141,13 +142,38 @@ class Invalidating:
 
         Raises:
             DeclarationError: No path was given, or not from its first level down.
-            UnkeyableValue: An id is None or empty, or has no stable text.
+            TenantMissing: An id is None or empty, or has no stable text.
         """
         return self._invalidate([self._of_tenant(levels)], buffer_ms)
 
     async def ainvalidate_tenant(self, *, buffer_ms: int = 0, **levels: object) -> Delivery:
         """As ``invalidate_tenant``, for asyncio."""
         return await self._ainvalidate([self._of_tenant(levels)], buffer_ms)
+
+    def evict_tenant(self, **levels: object) -> int:
+        """As ``invalidate_tenant``, and frees the memory at once that this process has for it.
+
+        It looks at all entries of this process and is meant for people, as when an account is closed.
+
+        Args:
+            levels: The path from its first level down, as in ``organization=1, user=2``.
+
+        Returns:
+            How many entries of this process those were. Nobody knows how many a store has: they are
+            served to no one any more and end with their TTL.
+
+        Raises:
+            DeclarationError, TenantMissing: As for ``invalidate_tenant``.
+        """
+        thing = self._of_tenant(levels)
+        self._invalidate([thing], 0)
+        return self._free(thing)
+
+    async def aevict_tenant(self, **levels: object) -> int:
+        """As ``evict_tenant``, for asyncio."""
+        thing = self._of_tenant(levels)
+        await self._ainvalidate([thing], 0)
+        return self._free(thing)
 
     def invalidate_use_case(self, use_case: str, *, buffer_ms: int = 0) -> Delivery:
         """Invalidates every entry of a use case.
@@ -309,6 +335,14 @@ class Invalidating:
     def _of_use_case(self, use_case: str) -> str:
         self.runtime.tally(self.function(use_case).use_case.name).invalidations += 1
         return use_case_thing(use_case)
+
+    def _free(self, thing: str) -> int:
+        """Takes what depends on *thing* out of this process's memory; how many entries those were."""
+
+        def depends(_: Hashable, entry: object) -> bool:
+            return thing in cast("Kept", entry).identity.things
+
+        return self.runtime.local.discard_where(depends)
 
     def _of_tenant(self, levels: Mapping[str, object]) -> str:
         self.check_tenant_path(tuple(levels))

@@ -10,7 +10,7 @@ import pytest
 from cache_core import Cache, DeclarationError, Delivery, UnkeyableValue
 from cache_core.events import Invalidated
 from cache_core.invalidating import Invalidating
-from cache_core.testing import FakeClock
+from cache_core.testing import FakeClock, FakeStore
 
 
 @pytest.fixture
@@ -156,6 +156,46 @@ def test_a_buffer_keeps_readers_away(cache, clock, page, how):
     assert [request(cache, page, 1), request(cache, page, 1)] == [1, 2]
     clock.advance(0.6)
     assert [request(cache, page, 1), request(cache, page, 1)] == [3, 3]
+
+
+def of_tenants(cache):
+    """Asks a function of users of organizations about three users of two."""
+
+    @cache.cached(use_case="Theirs", ttl=60, tenant={"organization": "org", "user": "user"})
+    def theirs(org, user):
+        return org, user
+
+    def ask():
+        with cache.enable():
+            theirs(1, 1), theirs(1, 2), theirs(11, 1)
+
+    ask()
+    return ask
+
+
+def test_evicting_a_tenant_frees_the_memory_and_counts_it(cache, page):
+    """What this process had of it and of those below; a second time there is nothing."""
+    of_tenants(cache)
+    assert [cache.evict_tenant(organization=1) for _ in range(2)] == [2, 0]
+    assert cache.evict_tenant(organization=11, user=1) == 1
+    assert request(cache, page, 1) == 1
+
+
+def test_evicting_a_tenant_can_be_awaited(cache):
+    """In asyncio, with the same count."""
+    of_tenants(cache)
+    assert asyncio.run(cache.aevict_tenant(organization=1, user=2)) == 1
+
+
+def test_evicting_invalidates_in_other_processes_too(clock):
+    """Their memory is theirs to free; they serve nothing of it."""
+    store = FakeStore(clock)
+    one, other = Cache(clock=clock, remote=store), Cache(clock=clock, remote=store)
+    of_tenants(one)
+    ask = of_tenants(other)
+    assert one.evict_tenant(organization=1) == 2
+    ask()
+    assert other.stats()["use_cases"]["Theirs"]["loads"] == 2
 
 
 def test_a_request_sees_its_own_invalidation(cache, page):

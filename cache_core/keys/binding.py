@@ -11,21 +11,16 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from inspect import Parameter
 from typing import Any, cast
 
-from cache_core.errors import DeclarationError, did_you_mean
-from cache_core.keys.function import (
-    ONE_VALUE,
-    STARS,
-    check_function,
-    check_helper,
-    place,
-    signature_of,
-)
+from cache_core.keys.declaration import Adapter, Declaration
+from cache_core.keys.function import STARS
 from cache_core.keys.key import Entity, Key
-from cache_core.keys.tenancy import Level, TenantId, key_name, levels_of
+from cache_core.keys.tenancy import Level, TenantId, key_name
 from cache_core.keys.text import RAW, RAW_IDS, component_text, id_text, mark, mark_id
 
-Adapter = Callable[[Any], object]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+_KEY = "key"
+"""What the result of a key function is called among the arguments of a key."""
 
 _EXPECTED: dict[object, str] = {str: "str", "str": "str", int: "int", "int": "int"}
 """What a signature may announce, and the name of its type in the sources."""
@@ -50,6 +45,8 @@ class Binding:
         arg_adapters: Parameter name -> callable that turns the argument into something that a key
             can be built from.
         ignore_args: Parameters that do not change the result.
+        key: A callable of the arguments that returns what stands for all of them, the id and
+            tenants apart; None for the arguments themselves.
         tenant: Level name -> where the tenant's id is, the outermost level first.
 
     Attributes:
@@ -79,85 +76,24 @@ class Binding:
         id_arg: str | tuple[str, Adapter] | None = None,
         arg_adapters: Mapping[str, Adapter] | None = None,
         ignore_args: Collection[str] | None = None,
+        key: Callable[..., object] | None = None,
         tenant: Mapping[str, TenantId] | None = None,
     ) -> None:
-        check_function(function)
+        self._declared = Declaration(
+            function,
+            key_type=key_type,
+            id_arg=id_arg,
+            arg_adapters=arg_adapters,
+            ignore_args=ignore_args,
+            key=key,
+            tenant=tenant,
+        )
         self.function = function
         self.use_case = use_case
         self.key_type = key_type
-        self.parameters = list(signature_of(function).parameters.values())
-        self._adapters = _adapters(function, arg_adapters)
-        self._ignored = _names(function, ignore_args)
-        self._id_name, self._id_adapter = _split(function, id_arg)
-        self.levels = levels_of(function, tenant)
-        self._check()
+        self.parameters = self._declared.parameters
+        self.levels = self._declared.levels
         self._generate()
-
-    def _check(self) -> None:
-        names = [parameter.name for parameter in self.parameters]
-        _check_names(self.function, "arg_adapters", self._adapters, names)
-        _check_names(self.function, "ignore_args", self._ignored, names)
-        if self._id_name is not None:
-            _check_names(self.function, "id_arg", [self._id_name], names)
-        self._check_entity()
-        self._check_adapters()
-        self._check_owner()
-        for level in self.levels:
-            self._check_level(level, names)
-
-    def _check_entity(self) -> None:
-        name = self._id_name
-        if (name is None) is not (self.key_type is None):
-            raise self._error(
-                f"id_arg={name!r} and key_type={self.key_type!r} belong together: the id of what, "
-                "and where it is. Give both, or neither for a function that is about no entity."
-            )
-        if name in self._ignored:
-            raise self._error(f"{name!r} is the id_arg and cannot be in ignore_args as well.")
-        kinds = {parameter.name: parameter.kind for parameter in self.parameters}
-        if name is not None and kinds[name] in STARS and self._id_adapter is None:
-            raise self._error(
-                f"{name!r} holds any number of arguments and so is no id; "
-                f"give id_arg=({name!r}, callable) that takes the id out of it."
-            )
-
-    def _check_adapters(self) -> None:
-        for name, adapter in self._adapters.items():
-            if not callable(adapter):
-                raise self._error(
-                    f"arg_adapters[{name!r}] is a {type(adapter).__name__}; give a callable "
-                    "that takes the argument and returns a str, an int or the like."
-                )
-            if name in self._ignored:
-                raise self._error(f"{name!r} is in ignore_args and has an adapter; keep one.")
-
-    def _check_owner(self) -> None:
-        """``self`` and ``cls`` are never dropped silently: they may change the result."""
-        first = self.parameters[0].name if self.parameters else ""
-        handled = {self._id_name, *self._adapters, *self._ignored}
-        if first in {"self", "cls"} and first not in handled:
-            raise self._error(
-                f"{first!r} may change the result, so say what it means for the key: "
-                f"id_arg=({first!r}, lambda {first}: ...) when it holds the entity's id, "
-                f"arg_adapters={{{first!r}: lambda {first}: ...}} when some state of it matters, "
-                f"or ignore_args=[{first!r}] when it does not matter."
-            )
-
-    def _check_level(self, level: Level, names: Sequence[str]) -> None:
-        name, take = level.parameter, level.take
-        if name is not None:
-            _check_names(self.function, level.option, [name], names)
-            if self.parameters[names.index(name)].kind in STARS and take is None:
-                raise self._error(
-                    f"{level.option} is {name!r}, which holds any number of arguments and so is no "
-                    f"id; give ({name!r}, callable) that takes the id out of it."
-                )
-        if take is not None:
-            parameters = self.parameters if name is None else ONE_VALUE
-            check_helper(take, level.option, self.function, parameters)
-
-    def _error(self, text: str) -> DeclarationError:
-        return DeclarationError(f"{place(self.function)}: {text}")
 
     # -- the sources -----------------------------------------------------------------------------
 
@@ -189,7 +125,11 @@ class Binding:
             levels = {}
         self.arg_names = sorted([*names, *levels])
         items = [levels.get(name) or self._item_source(name) for name in self.arg_names]
-        return items if self._id_name is None else [self._id_source(self._id_name), *items]
+        return (
+            items
+            if self._declared.id_name is None
+            else [self._id_source(self._declared.id_name), *items]
+        )
 
     def _level_sources(self) -> dict[str, str]:
         """Name in the key -> source of the item, for each level of the tenant path."""
@@ -201,10 +141,12 @@ class Binding:
         return sources
 
     def _names_of_arguments(self) -> list[str]:
+        if self._declared.key is not None:
+            return [_KEY]
         return [
             parameter.name
             for parameter in self.parameters
-            if parameter.name not in self._ignored and not self._is_only_id(parameter)
+            if parameter.name not in self._declared.ignored and not self._is_only_id(parameter)
         ]
 
     def _is_told(self, level: Level, names: Sequence[str]) -> bool:
@@ -212,14 +154,14 @@ class Binding:
         name = level.parameter
         if level.take is not None:
             return False
-        if name == self._id_name:
-            return self._id_adapter is None
-        return name in names and name not in self._adapters
+        if name == self._declared.id_name:
+            return self._declared.id_adapter is None
+        return name in names and name not in self._declared.adapters
 
     def _is_only_id(self, parameter: Parameter) -> bool:
         return (
-            parameter.name == self._id_name
-            and parameter.name not in self._adapters
+            parameter.name == self._declared.id_name
+            and parameter.name not in self._declared.adapters
             and parameter.kind not in STARS
         )
 
@@ -243,11 +185,19 @@ class Binding:
         return f"{source}={name}"
 
     def _id_source(self, name: str) -> str:
-        adapter = self._id_adapter
+        adapter = self._declared.id_adapter
         return self._checked_source(name, f"{self.prefix}id", adapter, types="IDS", other="mark_id")
 
+    def _key_source(self) -> str:
+        p = self.prefix
+        self.namespace[f"{p}key_of"] = self._declared.key
+        made = f"{p}made := {p}key_of({self.call_source})"
+        return f"{p}made if {p}type({made}) in {p}RAW else {p}mark({p}made, {_KEY!r})"
+
     def _item_source(self, name: str) -> str:
-        adapter = self._adapters.get(name)
+        if self._declared.key is not None:
+            return self._key_source()
+        adapter = self._declared.adapters.get(name)
         adapter_name = f"{self.prefix}adapter{self.arg_names.index(name)}"
         return self._checked_source(name, adapter_name, adapter, types="RAW", other="mark")
 
@@ -311,6 +261,14 @@ class Binding:
         packed: Arguments = self._pack(*args, **kwargs)
         return packed
 
+    def check_tenant(self, /, *args: Any, **kwargs: Any) -> None:
+        """Refuses a call that does not say whose it is.
+
+        Raises:
+            TenantMissing: A tenant has no id.
+        """
+        self._ids(*args, **kwargs)
+
     def path(
         self, items: Sequence[Hashable], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> list[tuple[str, str]]:
@@ -337,56 +295,6 @@ class Binding:
         if self.key_type is not None:
             entity = Entity(self.key_type, id_text(next(items)))
         return Key(self.use_case, entity, tuple(zip(self.arg_names, map(component_text, items))))
-
-
-def _adapters(
-    function: Callable[..., Any], adapters: Mapping[str, Adapter] | None
-) -> dict[str, Adapter]:
-    if not isinstance(adapters, (Mapping, type(None))):
-        raise DeclarationError(
-            f"{place(function)}: arg_adapters is a {type(adapters).__name__}; "
-            "give a dict of parameter name and callable."
-        )
-    return dict(adapters or {})
-
-
-def _names(function: Callable[..., Any], names: Collection[str] | None) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise DeclarationError(
-            f"{place(function)}: ignore_args is the text {names!r}; give a list: [{names!r}]."
-        )
-    if not isinstance(names, (Iterable, type(None))):
-        raise DeclarationError(
-            f"{place(function)}: ignore_args is {names!r}; give a list of parameters' names."
-        )
-    return tuple(names or ())
-
-
-def _split(
-    function: Callable[..., Any], id_arg: str | tuple[str, Adapter] | None
-) -> tuple[str | None, Adapter | None]:
-    if id_arg is None or isinstance(id_arg, str):
-        return id_arg, None
-    match id_arg:
-        case (str() as name, adapter) if callable(adapter):
-            return name, adapter
-    raise DeclarationError(
-        f"{place(function)}: id_arg is {id_arg!r}; give the name of a parameter, or a pair of its "
-        "name and a callable that takes the id out of the argument."
-    )
-
-
-def _check_names(
-    function: Callable[..., Any], option: str, given: Collection[str], known: Sequence[str]
-) -> None:
-    for name in given:
-        if name not in known:
-            has = ", ".join(known) or "none"
-            hint = did_you_mean(str(name), known)
-            raise DeclarationError(
-                f"{place(function)}: {option} names {name!r}, which is not a parameter. "
-                f"Parameters: {has}. {hint}".rstrip()
-            )
 
 
 def _free_prefix(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias, Union
 
-from cache_core.errors import DeclarationError, UnkeyableValue, did_you_mean
+from cache_core.errors import DeclarationError, TenantMissing, UnkeyableValue, did_you_mean
 from cache_core.keys.function import failure, place
 from cache_core.keys.text import id_text
 
@@ -40,7 +40,7 @@ class Level(NamedTuple):
         """The tenant's id as an item of a local key, from what it is in.
 
         Raises:
-            UnkeyableValue: There is no id, or it has no canonical text.
+            TenantMissing: There is no id, or it has no canonical text.
         """
         take = self.take
         if take is None:
@@ -48,7 +48,7 @@ class Level(NamedTuple):
         try:
             return (tenant_text(self.name, take(*args, **kwargs)),)
         except Exception as error:
-            raise failure(self.option, take, error) from error
+            raise TenantMissing(str(failure(self.option, take, error))) from error
 
 
 def tenant_text(level: str, id: object) -> str:
@@ -59,13 +59,16 @@ def tenant_text(level: str, id: object) -> str:
         id: The id; a str, an int or a UUID.
 
     Raises:
-        UnkeyableValue: *id* is nobody's (None or empty), or has no canonical text.
+        TenantMissing: *id* is nobody's (None or empty), or has no canonical text.
     """
-    text = "" if id is None else id_text(id)
+    try:
+        text = "" if id is None else id_text(id)
+    except UnkeyableValue as error:
+        raise TenantMissing(f"The id of the tenant level {level!r} is no id. {error}") from error
     if not text:
-        raise UnkeyableValue(
-            f"The tenant level {level!r} has the id {id!r}, which is nobody's, so nothing is shared "
-            "under it. Give the id of a tenant, or one that stands for no tenant, such as 'none'."
+        raise TenantMissing(
+            f"The tenant level {level!r} has the id {id!r}, which is nobody's, so nothing is read or "
+            "kept under it. Give the id of a tenant, or one that stands for no tenant, such as 'none'."
         )
     return text
 
@@ -193,7 +196,7 @@ class Tenancy:
 
         Raises:
             DeclarationError: There is no such level, none on its path, or an id is missing.
-            UnkeyableValue: An id is None or empty, or has no stable text.
+            TenantMissing: An id is None or empty, or has no stable text.
         """
         found = {}
         for each in self._path(level, ids):
@@ -235,4 +238,7 @@ def _where(branch: Branch) -> TenantId:
     def found(*args: Any, **kwargs: Any) -> object:  # noqa: ARG001 - whatever the function takes
         return find()
 
+    # What a message calls it. Not functools.wraps: the parameters are those of every function.
+    found.__module__ = getattr(find, "__module__", None) or found.__module__
+    found.__qualname__ = getattr(find, "__qualname__", type(find).__qualname__)
     return found

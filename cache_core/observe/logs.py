@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _ADVICE = {
     Reason.UNKEYABLE: "no key can be built, so these calls run uncached",
+    Reason.TENANT_MISSING: "these calls are of a tenant and name none, so they are refused",
     Reason.POLICY_ERROR: "the policy provider failed, so these calls run uncached",
     Reason.FLIGHT_LATE: "another caller's load took too long to wait for",
     Reason.UNSTORABLE: "its value cannot be stored",

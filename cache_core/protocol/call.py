@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cache_core.protocol.scope import AnyScope
     from cache_core.wire.codecs import CodecChoice
 
+TtlOfResult = Callable[[Any, tuple[Any, ...], Mapping[str, Any]], "float | None"]
+"""Takes a result, args and kwargs of its call, and gives seconds; None where it has no wish."""
 
 _UNKNOWN = Identity("", (), "")
 
@@ -93,6 +95,11 @@ class Target(Protocol):
     @property
     def accept(self) -> Callable[[Any], object] | None:
         """Whether a kept value may be served; None where all may."""
+        ...
+
+    @property
+    def result_ttl(self) -> TtlOfResult | None:
+        """Seconds that a loaded value is to live at most; None where no declaration says so."""
         ...
 
     def identify(

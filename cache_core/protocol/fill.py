@@ -55,6 +55,7 @@ def settle(call: Call, loaded: Loaded) -> Steps[FlightOutcome]:
         _check(call)
         yield from complete(call, loaded)
         _check(call)
+        _limit(call, loaded)
         entry = yield from _keep(call, loaded)
         return Unshared() if entry is None else Landed(entry)
     except GoPast as past:
@@ -63,6 +64,10 @@ def settle(call: Call, loaded: Loaded) -> Steps[FlightOutcome]:
         # As long as the source is behind, so is each load.
         is_behind = past.reason is Reason.TOO_YOUNG and call.plan.effective.source_lag
         return Unshared(past.reason) if past.reason in _LASTING or is_behind else Abandoned()
+    except Unstorable as error:
+        _not_stored(call, None, Reason.UNSTORABLE, str(error))
+        remember_value(call, Reason.UNSTORABLE, loaded.value)
+        return Unshared(Reason.UNSTORABLE)
     except Exception as error:  # noqa: BLE001 - the value is there, and its caller gets it
         call.failed("keep", error)
         remember_value(call, Reason.REMOTE_ERROR, loaded.value)
@@ -78,6 +83,16 @@ def _check(call: Call) -> None:
     spoiled = call.found.spoiled
     if spoiled is not None and (call.plan.tracked or spoiled is Reason.OLD_DEPENDENCY):
         raise GoPast(spoiled)
+
+
+def _limit(call: Call, loaded: Loaded) -> None:
+    """Takes over what the declaration says of how long this very value lives."""
+    ttl_of, found = call.target.result_ttl, call.found
+    if ttl_of is None or type(loaded.value) is Failed:
+        return
+    ttl = ttl_of(loaded.value, call.args, call.kwargs)
+    if ttl is not None and (found.ttl is None or ttl < found.ttl):
+        found.ttl = ttl
 
 
 def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cache_core.errors import UnkeyableValue, Unstorable
+from cache_core.errors import TenantMissing, UnkeyableValue, Unstorable
 from cache_core.events import Layer, Outcome, Reason
 from cache_core.protocol.finding import find
-from cache_core.protocol.loading import abandon, go_past, load, unlock
+from cache_core.protocol.loading import abandon, go_past, load, note_past, unlock
 from cache_core.protocol.operations import Ask, Steps
 from cache_core.protocol.refreshing import refresh_early
 from cache_core.protocol.rules import GoPast
@@ -35,6 +35,9 @@ def read(call: Call) -> Steps[Any]:
 
     Whatever the layers do, the loader runs at most once for a call and its error is the only one
     that reaches the caller.
+
+    Raises:
+        TenantMissing: The call is of a tenant that it does not name; the loader has not run.
     """
     try:
         if call.runtime.provider is not None:
@@ -49,10 +52,11 @@ def read(call: Call) -> Steps[Any]:
             entry = yield from find(call)
         if entry is not None and not (call.plan.shadow and is_drawn(call)):
             return (yield from _hand_out(call, entry))
-    except GoPast as past:
-        reason, detail = past.reason, past.detail
-    except Unstorable as error:
-        reason, detail = Reason.UNSTORABLE, str(error)
+    except (GoPast, Unstorable) as past:
+        reason, detail = _why(past)
+    except TenantMissing as error:
+        note_past(call, Reason.TENANT_MISSING, str(error))
+        raise
     except Exception as error:  # noqa: BLE001 - also what a layer, codec or adapter must not raise
         call.failed("read", error)
         reason, detail = Reason.VERSIONS_UNKNOWN, ""
@@ -63,6 +67,12 @@ def read(call: Call) -> Steps[Any]:
         return (yield from _of_source(call, entry))
     # Out here, so that an error of the loader does not look like a consequence of ours.
     return _agreed(call, (yield from go_past(call, reason, detail)))
+
+
+def _why(past: GoPast | Unstorable) -> tuple[Reason, str]:
+    if isinstance(past, GoPast):
+        return past.reason, past.detail
+    return Reason.UNSTORABLE, str(past)
 
 
 def _of_source(call: Call, entry: Kept | None) -> Steps[Any]:
@@ -97,6 +107,8 @@ def _prepare(call: Call) -> None:
     runtime = call.runtime
     try:
         call.identify()
+    except TenantMissing:
+        raise  # whose data this is nobody knows: it is no call that could go past
     except UnkeyableValue as error:
         raise GoPast(Reason.UNKEYABLE, str(error)) from error
     runtime.hottest.saw(call.storage)

@@ -107,23 +107,6 @@ def test_ids_come_from_any_kind_of_argument_and_from_the_request(organization, c
     assert loads == [1, 2, 1]
 
 
-def test_without_a_tenant_nothing_is_served_or_kept():
-    """A call that no tenant can be told of runs by itself, and is counted."""
-    cache, loads = Cache(), []
-    who = ContextVar("who", default=None)
-
-    @cache.cached(use_case="Get", ttl=60, tenant=Tenancy(Branch("user", who.get)).of("user"))
-    def get():
-        loads.append(1)
-
-    with cache.enable():
-        get()
-        get()
-    assert len(loads) == 2
-    assert cache.stats()["use_cases"]["Get"]["bypasses"] == {"all": {"unkeyable": 2}}
-    assert cache.stats()["local"]["entries"] == 0
-
-
 def test_values_take_their_levels_from_a_tree(organization):
     """The same tree serves values that are set by hand."""
     organization(7)

@@ -52,8 +52,9 @@ FEATURES = {
     "cacheado": (
         *("decorator with ttl and scope", "scope hierarchies, several trees"),
         *("validation of scope parameters", "isolation of tenants"),
-        *("evict_by_scope, with all levels below", "set, get, evict by hand, sync and async"),
-        *("ttl of one value", "global limit of entries", "limit of entries by function"),
+        *("evict_by_scope, with all levels below", "evict_by_scope tells how many entries"),
+        *("set, get, evict by hand, sync and async", "ttl of one value"),
+        *("global limit of entries", "limit of entries by function"),
         *("LRU and other eviction policies", "background cleanup", "storage providers"),
         *("stampede protection", "statistics", "logs"),
         "arguments that cannot be a key skip the cache",
