@@ -83,7 +83,7 @@ class Mapping:
             return None
         meta = self.model._meta
         if self.id == "pk":
-            return meta.pk  # type: ignore[no-any-return]
+            return meta.pk  # type: ignore[no-any-return]  # the stubs do not tell
         return meta.get_field(self.id)  # type: ignore[return-value]  # checked by mistake()
 
     @property

@@ -44,4 +44,4 @@ def attach(app: Flask, cache: AppCache) -> None:
         AssertionError: The app has served a request already.
     """
     app.after_request(cache.finish)
-    app.wsgi_app = RequestScopes(app.wsgi_app, cache)  # type: ignore[method-assign]
+    app.wsgi_app = RequestScopes(app.wsgi_app, cache)  # type: ignore[method-assign]  # as Flask has it

@@ -196,16 +196,18 @@ class Tenancy:
 
         Raises:
             DeclarationError: There is no such level, none on its path, or an id is missing.
-            TenantMissing: An id is None or empty, or has no stable text.
+            TenantMissing: An id is None or empty, has no stable text, or cannot be found.
         """
         found = {}
         for each in self._path(level, ids):
-            if each.name not in ids and not callable(each.id):
+            if each.name in ids:
+                found[each.name] = tenant_text(each.name, ids[each.name])
+            elif isinstance(each.id, str):
                 raise DeclarationError(
                     f"{level!r} is below {each.name!r}, whose id is missing; give {each.name}=..."
                 )
-            given = ids[each.name] if each.name in ids else each.id()  # type: ignore[operator]
-            found[each.name] = tenant_text(each.name, given)
+            else:
+                found[each.name] = _asked(each.name, each.id)
         return found
 
     def _path(self, level: str, given: Mapping[str, object]) -> tuple[Branch, ...]:
@@ -228,6 +230,13 @@ def _paths(branches: tuple[Branch, ...], above: tuple[Branch, ...]) -> Iterator[
         path = (*above, branch)
         yield path
         yield from _paths(branch.below, path)
+
+
+def _asked(level: str, find: Callable[[], object]) -> str:
+    try:
+        return tenant_text(level, find())
+    except Exception as error:
+        raise TenantMissing(str(failure(f"The id of {level!r}", find, error))) from error
 
 
 def _where(branch: Branch) -> TenantId:

@@ -157,8 +157,8 @@ def _count(value: object) -> int:
 
 
 def _seconds(value: object) -> float:
-    if type(value) in {int, float} and 0 <= value <= _LARGEST:  # type: ignore[operator]
-        return float(value)  # type: ignore[arg-type]
+    if isinstance(value, (int, float)) and type(value) is not bool and 0 <= value <= _LARGEST:
+        return float(value)
     raise ValueError("no duration")
 
 

@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
     def __add__(self, other: tuple[object, ...]) -> Point:
         """Both of them together."""
-        return Point(*[int(a) + int(b) for a, b in zip(self, other)])  # type: ignore[call-overload]
+        return Point(*[int(a) + int(b) for a, b in zip(self, other)])  # type: ignore[call-overload]  # of numbers
 
 
 @dataclass(frozen=True, slots=True)

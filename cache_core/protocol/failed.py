@@ -26,8 +26,10 @@ def errors_of(wanted: ErrorsOrOne) -> Errors:
     Raises:
         DeclarationError: Something is not the class of an error.
     """
-    several = isinstance(wanted, Iterable) and not isinstance(wanted, type)
-    kinds: tuple[Any, ...] = tuple(wanted) if several else (wanted,)  # type: ignore[arg-type]
+    given: object = wanted
+    kinds: tuple[Any, ...] = (given,)
+    if isinstance(given, Iterable) and not isinstance(given, type):
+        kinds = tuple(given)
     for kind in kinds:
         known: object = kind
         if not (isinstance(known, type) and issubclass(known, Exception)):

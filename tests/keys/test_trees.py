@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from cache_core import Cache, DeclarationError, UnkeyableValue
+from cache_core import Cache, DeclarationError, TenantMissing
 from cache_core.keys.tenancy import Branch, Tenancy
 from cache_core.values import Values
 
@@ -71,10 +71,18 @@ def test_what_is_no_tree_or_no_level_is_refused(call, message):
         call()
 
 
+def test_an_id_that_cannot_be_found_is_told_by_its_level():
+    """As outside of a request; what the callable raised is the cause."""
+    who = ContextVar("nobody")
+    with pytest.raises(TenantMissing, match=r"'user' \(.*get\): LookupError") as caught:
+        Tenancy(Branch("user", who.get)).path("user")
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
 def test_nobodys_id_is_refused(organization):
     """Nothing is shared by all who have no id."""
     organization(None)
-    with pytest.raises(UnkeyableValue, match="nobody's"):
+    with pytest.raises(TenantMissing, match="nobody's"):
         TENANTS.path("user", user=2)
 
 
