@@ -31,6 +31,7 @@ from cache_core.keys.dependencies import (
     Tags,
     TagsOfCall,
 )
+from cache_core.keys.roles import Roles
 from cache_core.keys.tenancy import TenantId
 from cache_core.keys.usecase import Registry, UseCase
 from cache_core.keys.version import check_version
@@ -236,9 +237,8 @@ class Cache(Invalidating, Telling, Adapting):
                 tracked=track_for_invalidation,
                 schema=schema,
             )
-            binding = Binding(
+            roles = Roles(
                 function,
-                use_case=made.name,
                 key_type=key_type,
                 id_arg=id_arg,
                 arg_adapters=arg_adapters,
@@ -246,6 +246,7 @@ class Cache(Invalidating, Telling, Adapting):
                 key=key,
                 tenant=tenant,
             )
+            binding = Binding(roles, made.name)
             dependencies = Dependencies(
                 binding,
                 tags=tags,

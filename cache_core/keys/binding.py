@@ -7,14 +7,14 @@ of ``Signature.bind``. An item of a type in ``RAW`` stands for itself, any other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from inspect import Parameter
 from typing import Any, cast
 
-from cache_core.keys.declaration import Adapter, Declaration
 from cache_core.keys.function import STARS
 from cache_core.keys.key import Entity, Key
-from cache_core.keys.tenancy import Level, TenantId, key_name
+from cache_core.keys.roles import Adapter, Roles
+from cache_core.keys.tenancy import Level, key_name
 from cache_core.keys.text import RAW, RAW_IDS, component_text, id_text, mark, mark_id
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -37,17 +37,8 @@ class Binding:
     not, all by themselves.
 
     Args:
-        function: The function that is declared.
+        roles: What its function's parameters mean.
         use_case: The name of its use case.
-        key_type: The kind of entity that the function is about; None for none.
-        id_arg: The parameter that holds the entity's id, or a pair of its name and a callable that
-            takes the id out of the argument.
-        arg_adapters: Parameter name -> callable that turns the argument into something that a key
-            can be built from.
-        ignore_args: Parameters that do not change the result.
-        key: A callable of the arguments that returns what stands for all of them, the id and
-            tenants apart; None for the arguments themselves.
-        tenant: Level name -> where the tenant's id is, the outermost level first.
 
     Attributes:
         function: The function.
@@ -62,37 +53,15 @@ class Binding:
         arg_names: The names behind the items after the id, in their order: those of parameters,
             and of tenant levels where they are items by themselves.
         namespace: What the names in the sources stand for.
-
-    Raises:
-        DeclarationError: The other arguments do not fit the function, or it cannot be cached.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        *,
-        use_case: str,
-        key_type: str | None = None,
-        id_arg: str | tuple[str, Adapter] | None = None,
-        arg_adapters: Mapping[str, Adapter] | None = None,
-        ignore_args: Collection[str] | None = None,
-        key: Callable[..., object] | None = None,
-        tenant: Mapping[str, TenantId] | None = None,
-    ) -> None:
-        self._declared = Declaration(
-            function,
-            key_type=key_type,
-            id_arg=id_arg,
-            arg_adapters=arg_adapters,
-            ignore_args=ignore_args,
-            key=key,
-            tenant=tenant,
-        )
-        self.function = function
+    def __init__(self, roles: Roles, use_case: str) -> None:
+        self._roles = roles
         self.use_case = use_case
-        self.key_type = key_type
-        self.parameters = self._declared.parameters
-        self.levels = self._declared.levels
+        self.function = roles.function
+        self.key_type = roles.key_type
+        self.parameters = roles.parameters
+        self.levels = roles.levels
         self._generate()
 
     # -- the sources -----------------------------------------------------------------------------
@@ -126,9 +95,7 @@ class Binding:
         self.arg_names = sorted([*names, *levels])
         items = [levels.get(name) or self._item_source(name) for name in self.arg_names]
         return (
-            items
-            if self._declared.id_name is None
-            else [self._id_source(self._declared.id_name), *items]
+            items if self._roles.id_name is None else [self._id_source(self._roles.id_name), *items]
         )
 
     def _level_sources(self) -> dict[str, str]:
@@ -141,12 +108,12 @@ class Binding:
         return sources
 
     def _names_of_arguments(self) -> list[str]:
-        if self._declared.key is not None:
+        if self._roles.key is not None:
             return [_KEY]
         return [
             parameter.name
             for parameter in self.parameters
-            if parameter.name not in self._declared.ignored and not self._is_only_id(parameter)
+            if parameter.name not in self._roles.ignored and not self._is_only_id(parameter)
         ]
 
     def _is_told(self, level: Level, names: Sequence[str]) -> bool:
@@ -154,14 +121,14 @@ class Binding:
         name = level.parameter
         if level.take is not None:
             return False
-        if name == self._declared.id_name:
-            return self._declared.id_adapter is None
-        return name in names and name not in self._declared.adapters
+        if name == self._roles.id_name:
+            return self._roles.id_adapter is None
+        return name in names and name not in self._roles.adapters
 
     def _is_only_id(self, parameter: Parameter) -> bool:
         return (
-            parameter.name == self._declared.id_name
-            and parameter.name not in self._declared.adapters
+            parameter.name == self._roles.id_name
+            and parameter.name not in self._roles.adapters
             and parameter.kind not in STARS
         )
 
@@ -185,19 +152,19 @@ class Binding:
         return f"{source}={name}"
 
     def _id_source(self, name: str) -> str:
-        adapter = self._declared.id_adapter
+        adapter = self._roles.id_adapter
         return self._checked_source(name, f"{self.prefix}id", adapter, types="IDS", other="mark_id")
 
     def _key_source(self) -> str:
         p = self.prefix
-        self.namespace[f"{p}key_of"] = self._declared.key
+        self.namespace[f"{p}key_of"] = self._roles.key
         made = f"{p}made := {p}key_of({self.call_source})"
         return f"{p}made if {p}type({made}) in {p}RAW else {p}mark({p}made, {_KEY!r})"
 
     def _item_source(self, name: str) -> str:
-        if self._declared.key is not None:
+        if self._roles.key is not None:
             return self._key_source()
-        adapter = self._declared.adapters.get(name)
+        adapter = self._roles.adapters.get(name)
         adapter_name = f"{self.prefix}adapter{self.arg_names.index(name)}"
         return self._checked_source(name, adapter_name, adapter, types="RAW", other="mark")
 

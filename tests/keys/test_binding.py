@@ -9,6 +9,7 @@ import pytest
 from cache_core.errors import DeclarationError, UnkeyableValue
 from cache_core.keys.binding import Binding
 from cache_core.keys.key import Entity, Key
+from cache_core.keys.roles import Roles
 
 
 def get_user(user_id, lang="en", *, page=1):
@@ -22,7 +23,7 @@ def bound(function=get_user, **options):
 
 def free(function, **options):
     """A binding about no entity."""
-    return Binding(function, use_case="Get", **options)
+    return Binding(Roles(function, **options), "Get")
 
 
 def key(binding, *args, **kwargs):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cache_core.keys.binding import Binding
 from cache_core.keys.key import Key
+from cache_core.keys.roles import Roles
 from cache_core.keys.text import id_text
 
 NAMES = ["a", "b", "user_id", "self_", "_cc_RAW", "key", "zoë", "type"]
@@ -62,14 +63,14 @@ class Subject:
     adapted: list
 
     def binding(self):
-        return Binding(
+        roles = Roles(
             self.function,
-            use_case="Get",
             key_type=self.id_arg and "user_id",
             id_arg=self.id_arg,
             ignore_args=self.ignored,
             arg_adapters={name: lambda value: [value] for name in self.adapted},
         )
+        return Binding(roles, "Get")
 
     def meaning(self, args, kwargs):
         """What makes two calls the same call, as ``inspect`` binds them."""

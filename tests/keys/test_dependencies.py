@@ -10,6 +10,7 @@ from cache_core.errors import DeclarationError, UnkeyableValue
 from cache_core.keys.binding import Binding
 from cache_core.keys.dependencies import Dependencies, things_of
 from cache_core.keys.key import Entity
+from cache_core.keys.roles import Roles
 
 
 def get_user(user_id, lang="en", *, page=1):
@@ -17,7 +18,7 @@ def get_user(user_id, lang="en", *, page=1):
 
 
 def declared(function=get_user, **told):
-    binding = Binding(function, use_case="Get")
+    binding = Binding(Roles(function), "Get")
     return binding, Dependencies(binding, **told)
 
 
@@ -66,7 +67,7 @@ def test_a_callable_of_a_method_gets_the_object():
         def get(self, page):
             return page
 
-    binding = Binding(Desk.get, use_case="Get", ignore_args=["self"])
+    binding = Binding(Roles(Desk.get, ignore_args=["self"]), "Get")
     dependencies = Dependencies(binding, tags=lambda self, page: f"team {self.team}")
     assert things_of(dependencies.of((Desk(), 1), {})) == ("{t:team%20blue}",)
 

@@ -11,6 +11,7 @@ from cache_core.keys.binding import Binding
 from cache_core.keys.dependencies import MOST, Dependencies
 from cache_core.keys.identity import Identities
 from cache_core.keys.key import ROOT, is_coarse, slot_thing, type_thing
+from cache_core.keys.roles import Roles
 from cache_core.keys.usecase import UseCase
 
 values = st.one_of(
@@ -38,7 +39,7 @@ class Made:
     """A declaration, without a cache around it."""
 
     def __init__(self, function, *, tracked=True, tenant=None, told=None, **options):
-        self.binding = Binding(function, use_case="Get it?", tenant=tenant, **options)
+        self.binding = Binding(Roles(function, tenant=tenant, **options), "Get it?")
         self.use_case = UseCase.of(
             function, name="Get it?", key_type=options.get("key_type"), tracked=tracked
         )

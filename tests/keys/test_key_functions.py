@@ -7,6 +7,7 @@ import pytest
 from cache_core import Cache
 from cache_core.errors import DeclarationError, UnkeyableValue
 from cache_core.keys.binding import Binding
+from cache_core.keys.roles import Roles
 
 
 def find(text, lang="en", *more, page=1):
@@ -14,7 +15,7 @@ def find(text, lang="en", *more, page=1):
 
 
 def bound(key, function=find, **options):
-    return Binding(function, use_case="Find", key=key, **options)
+    return Binding(Roles(function, key=key, **options), "Find")
 
 
 def key(binding, *args, **kwargs):

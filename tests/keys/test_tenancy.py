@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cache_core.errors import DeclarationError, UnkeyableValue
 from cache_core.keys.binding import Binding
 from cache_core.keys.key import Key
+from cache_core.keys.roles import Roles
 from cache_core.keys.tenancy import tenant_text
 
 
@@ -20,7 +21,7 @@ def report(org_id, user_id=None, *rest, page=1, **more):
 
 
 def bound(tenant, function=report, **options):
-    return Binding(function, use_case="Report", tenant=tenant, **options)
+    return Binding(Roles(function, tenant=tenant, **options), "Report")
 
 
 def path(binding, *args, **kwargs):
@@ -93,11 +94,11 @@ def test_two_tenants_never_share_an_entry(way, one, other):
 
 def test_arguments_that_tell_the_tenant_are_enough():
     """Where the ids are in the key anyway, nothing is added: a hit costs what it did."""
-    plain = Binding(report, use_case="Report")
+    plain = Binding(Roles(report), "Report")
     assert bound(TWO).key_source == plain.key_source
     assert key(bound(TWO), 1, 2) == key(plain, 1, 2)
     entity = {"key_type": "org", "id_arg": "org_id"}
-    plain = Binding(report, use_case="Report", **entity)
+    plain = Binding(Roles(report, **entity), "Report")
     assert bound(TWO, **entity).key_source == plain.key_source
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cache_core.errors import DeclarationError, UnkeyableValue
 from cache_core.keys.binding import Binding
+from cache_core.keys.roles import Roles
 from cache_core.keys.version import check_version, version_text
 
 
@@ -27,7 +28,7 @@ async def aversion(user_id, lang):
 
 
 def bound(function=get_user):
-    return Binding(function, use_case="Get")
+    return Binding(Roles(function), "Get")
 
 
 values = st.one_of(

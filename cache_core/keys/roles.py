@@ -1,4 +1,4 @@
-"""What a declaration says of a function's arguments, checked once and for all."""
+"""The roles that the parameters of a function play in its keys, as its declaration says them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from cache_core.keys.tenancy import Level, TenantId, levels_of
 Adapter = Callable[[Any], object]
 
 
-class Declaration:
-    """What the arguments of one function mean for its keys.
+class Roles:
+    """Which parameter holds the id, which are adapted, ignored, or a tenant's; checked when made.
 
     Args:
         function: The function that is declared.
