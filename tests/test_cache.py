@@ -19,6 +19,7 @@ from cache_core import (
     Layer,
     Policy,
     Reason,
+    TenantMissing,
     UnkeyableValue,
 )
 from cache_core.cached import call_of
@@ -627,28 +628,16 @@ class TestDependencies:
         (record,) = [r for r in caplog.records if "'Get'" in r.getMessage()]
         assert ".tags): LookupError: no such row" in record.getMessage()
 
-    def test_a_failing_tenant_never_breaks_a_call(self, cache, caplog):
-        """Also where the tenant is part of the key."""
-        get = counted(cache, tenant={"org": lambda _: {}["org"]})
+    @pytest.mark.parametrize("nobody", [None, ""])
+    def test_calls_of_nobody_are_logged_once(self, cache, caplog, nobody):
+        """They are refused each time; the log says which level has no id, and why."""
+        get = counted(cache, tenant={"org": lambda _: nobody})
         with cache.enable():
-            assert [get(1)["run"], get(1)["run"]] == [1, 2]
+            for _ in range(2):
+                with pytest.raises(TenantMissing):
+                    get(1)
         (record,) = [r for r in caplog.records if "'Get'" in r.getMessage()]
         assert "tenant['org'] (" in record.getMessage()
-        assert "KeyError: 'org'" in record.getMessage()
-
-    @pytest.mark.parametrize("nobody", [None, ""])
-    def test_a_call_of_nobody_runs_uncached(self, cache, caplog, nobody):
-        """Without a tenant's id nothing is shared."""
-        runs = []
-
-        @cache.cached(use_case="Report", ttl=60, tenant={"org": "org_id"})
-        def report(org_id):
-            runs.append(org_id)
-
-        with cache.enable():
-            report(nobody), report(nobody)
-        assert len(runs) == 2
-        (record,) = [r for r in caplog.records if "'Report'" in r.getMessage()]
         assert "'org' has the id" in record.getMessage()
 
     def test_two_tenants_share_nothing(self, cache):
