@@ -310,6 +310,8 @@ class Mismatched:
         stored: The versions that it was kept under.
         current: Those that the store had after the check.
         detail: What that means.
+        origin: The process that filled the entry, by the end of ``host.pid``; None where the entry does
+            not say.
     """
 
     use_case: str
@@ -319,6 +321,7 @@ class Mismatched:
     stored: tuple[str, ...]
     current: tuple[str, ...]
     detail: str
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

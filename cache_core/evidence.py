@@ -98,6 +98,8 @@ class Mismatch(NamedTuple):
         stored: The versions that the entry was kept under.
         current: Those that the store had after the check.
         detail: What that means.
+        origin: The process that filled the entry, by the end of ``host.pid``; None where the entry does
+            not say. Who can write to the store can write any name.
     """
 
     layer: Layer
@@ -106,6 +108,7 @@ class Mismatch(NamedTuple):
     stored: tuple[str, ...]
     current: tuple[str, ...]
     detail: str
+    origin: str | None = None
 
 
 class Checks:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cache_core.cached import CachedFunction
 from cache_core.errors import DeclarationError
 from cache_core.events import Layer, Outcome, Reason
-from cache_core.explained import Explanation, LayerState, VersionState, sentence_of
+from cache_core.explained import (
+    THIS_PROCESS,
+    Explanation,
+    LayerState,
+    VersionState,
+    sentence_of,
+)
 from cache_core.keys.function import place
 from cache_core.keys.version import version_text
 from cache_core.policy.ramp import bucket
@@ -220,6 +226,10 @@ def _verdict(call: Call, reasons: Sequence[Reason | None]) -> _Verdict:
     return missed or _Verdict(Outcome.BYPASS, None, call.local_off)
 
 
+def _filler(call: Call, entry: Kept) -> str | None:
+    return THIS_PROCESS if entry.is_own else entry.filled_by(call.storage)
+
+
 def _layer(call: Call, layer: Layer, asked: _Asked) -> LayerState:
     at = 0 if layer is Layer.LOCAL else 1
     policy = call.plan.effective.layer(layer)
@@ -235,4 +245,5 @@ def _layer(call: Call, layer: Layer, asked: _Asked) -> LayerState:
         age=None if entry is None else max(0.0, call.started - entry.created),
         left=None if entry is None else max(0.0, entry.ends - call.started),
         size=asked.size if layer is Layer.REMOTE else None,
+        filled_by=None if entry is None else _filler(call, entry),
     )

@@ -42,6 +42,10 @@ WHY: Mapping[Reason, str] = {
 """Reason -> the end of a sentence that says it."""
 
 
+THIS_PROCESS = "this process"
+"""The filler of an entry that the asking process has loaded itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class VersionState:
     """A thing that the result depends on.
@@ -75,6 +79,8 @@ class LayerState:
         age: Seconds since the value that it holds was loaded; None without a readable one.
         left: Seconds until that value's time is over.
         size: Its bytes in the store.
+        filled_by: ``THIS_PROCESS``, or the one that loaded that value by the end of ``host.pid``; None
+            where it does not say. Who can write to the store can write any name.
     """
 
     layer: Layer
@@ -86,6 +92,7 @@ class LayerState:
     age: float | None = None
     left: float | None = None
     size: int | None = None
+    filled_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

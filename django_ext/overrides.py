@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 from datetime import timezone as zones
 from decimal import Decimal
@@ -119,7 +120,7 @@ class ModelOverrides:
 
 
 def override_of(row: UseCaseOverride) -> Override:
-    """The override that a row holds.
+    """The override that a row holds; what changed it without its ``version`` is noticed.
 
     Raises:
         ConfigurationError: Something in it is not allowed; lists every problem.
@@ -135,11 +136,17 @@ def override_of(row: UseCaseOverride) -> Override:
         "steps": row.steps,
         "revision": row.version,
     }
-    return Override.from_mapping(mapping, f"override({row.use_case!r})")
+    return Override.from_record(mapping, f"override({row.use_case!r})")
 
 
 def columns_of(override: Override) -> dict[str, Any]:
-    """The columns of a row that holds *override*."""
+    """The columns of a row that holds *override*, sealed as it will be read: databases round."""
+    columns = _columns(override)
+    read = replace(override_of(_model()(**columns)), revision=override.revision)
+    return {**columns, "version": read.to_record()["revision"]}
+
+
+def _columns(override: Override) -> dict[str, Any]:
     wishes = override.policy.to_mapping()
     own = {name: wishes.pop(name, None) for name in COLUMNS}
     for name in ("ramp_local", "ramp_remote"):
@@ -154,7 +161,6 @@ def columns_of(override: Override) -> dict[str, Any]:
         "steps": plain["steps"],
         "updated_at": _moment(override.at),
         "updated_by": override.by[:200],
-        "version": override.revision,
     }
 
 

@@ -66,6 +66,7 @@ class AppCache(Cache):
         self._functions = declaration._functions  # noqa: SLF001
         self._transactions = declaration._transactions  # noqa: SLF001
         self._current = declaration._current  # noqa: SLF001
+        self.reporters = declaration.reporters
         self.around_background(self._in_app_context, self._task_in_app_context)
 
     def __repr__(self) -> str:
@@ -124,8 +125,6 @@ class AppCache(Cache):
             enabled: Whether caching is on in it from the start.
             exact: As for ``Cache.scope``.
         """
-        if self.declaration.reporters.dormant:
-            self.declaration.reporters.wake()
         with self.declaration.working_for(self), super().scope(enabled, exact=exact) as scope:
             yield scope
 

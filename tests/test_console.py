@@ -114,6 +114,8 @@ def test_a_call_is_explained_from_words(shop):
     assert result.text.startswith("The next read is a hit: the local layer")
     assert "urn:shop:user_id:7?lang=de#GetUser" in result.text
     assert "{user_id:7}" in result.text
+    assert result.text.count("this process") == 1
+    assert result.data["layers"][0]["filled_by"] == "this process"
 
 
 def test_a_word_with_an_equals_sign_may_be_an_argument(shop):

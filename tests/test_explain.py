@@ -10,8 +10,10 @@ import pytest
 from cache_core import Cache, DeclarationError, Outcome, Policy, Reason, UnkeyableValue
 from cache_core.events import Layer
 from cache_core.explain import aexplain, explain
-from cache_core.explained import WHY, seconds
+from cache_core.explained import THIS_PROCESS, WHY, seconds
+from cache_core.protocol import fill, plan
 from cache_core.testing import FakeClock, FakeStore
+from cache_core.wire.origin import own_origin
 
 
 class World:
@@ -80,6 +82,24 @@ def test_another_process_hits_the_store(world):
     said = world.told()
     assert (said.outcome, said.layer) == (Outcome.HIT, Layer.REMOTE)
     assert said.layers[0].reason is Reason.ABSENT
+
+
+def test_who_filled_an_entry_is_told(world, monkeypatch):
+    """What the asking process has loaded is its own; what lies in the store says who loaded it."""
+    world.read()
+    assert [layer.filled_by for layer in world.told().layers] == [
+        THIS_PROCESS,
+        own_origin().decode(),
+    ]
+    world.cache, world.get_user = world.process()
+    world.clock.advance(1)
+    monkeypatch.setattr(fill, "own_origin", lambda: b"web-3.17")
+    monkeypatch.setattr(plan, "own_origin", lambda: b"web-4.18")
+    world.cache.invalidate("user_id", 7)
+    world.read()
+    world.cache, world.get_user = world.process()
+    assert [layer.filled_by for layer in world.told().layers] == [None, "web-3.17"]
+    assert [layer.filled_by for layer in explain(world.get_user, 7).layers] == ["web-3.17"] * 2
 
 
 def test_an_invalidation_is_named_with_its_time(world):

@@ -183,7 +183,8 @@ def _explained(said: Explanation) -> str:
         said.sentence,
         fields([("key", said.key), ("in the store", said.storage)]),
         table(
-            ("layer", "state", "age", "left", "bytes", "ramp", "bucket"), map(_state, said.layers)
+            ("layer", "state", "age", "left", "bytes", "ramp", "bucket", "filled by"),
+            map(_state, said.layers),
         ),
         table(("depends on", "version", "changed before", ""), things),
         fields(changed_policy),
@@ -195,7 +196,8 @@ def _state(layer: LayerState) -> tuple[object, ...]:
     age = None if layer.age is None else seconds(layer.age)
     left = None if layer.left is None else seconds(layer.left)
     name = "valid" if state is None else state.value
-    return (layer.layer.value, name, age, left, layer.size, f"{layer.ramp:g} %", layer.bucket)
+    ramp = f"{layer.ramp:g} %"
+    return (layer.layer.value, name, age, left, layer.size, ramp, layer.bucket, layer.filled_by)
 
 
 # -- doctor ----------------------------------------------------------------------------------------

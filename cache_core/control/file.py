@@ -73,7 +73,7 @@ class FileOverrides:
             for edit in edits:
                 records.pop(edit.use_case, None)
                 if edit.override is not None:
-                    records[edit.use_case] = edit.override.to_mapping()
+                    records[edit.use_case] = edit.override.to_record()
                 history[:0] = [change.to_mapping() for change in reversed(edit.changes)]
             del history[MOST_CHANGES:]
             self._replace(content)

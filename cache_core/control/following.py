@@ -15,6 +15,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -46,6 +47,10 @@ PAUSE_SECONDS = 0.1
 
 FIRST_WAIT = 0.25
 """Seconds that the first scope of a process waits for the first load."""
+
+HANGS_SECONDS = 30.0
+"""A load that takes longer hangs: another one may begin beside it. Each that hangs doubles the time for
+the next, so that a store which never answers does not gather threads."""
 
 _END_SECONDS = 1.0
 _random = SystemRandom().random  # forks of one process do not look together
@@ -128,7 +133,10 @@ class Following:
     def _start(self) -> None:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._is_loading = self._has_looked = False
+        self._has_looked = False
+        self._loading: object | None = None  # what stands for the load that is waited for
+        self._waits_until = -inf
+        self._hanging = 0
         self._ticket = self._applied = 0
         self._looked_at = self._told_at = self._again_from = -inf
         # What is not shared has nobody else who changes it.
@@ -234,20 +242,30 @@ class Following:
         self.due = now + min(waits, default=inf)
 
     def _load_beside(self) -> threading.Thread | None:
-        if self._is_loading:
+        now = self._clock.monotonic()
+        hangs = self._loading is not None
+        if hangs and now < self._waits_until:
             return None
-        self._is_loading = True
+        self._hanging += hangs
+        self._waits_until = now + HANGS_SECONDS * 2**self._hanging
+        self._loading = own = object()
         try:
-            self._thread = self._begin(self._load)
+            self._thread = self._begin(partial(self._load, own, after_one_that_hangs=hangs))
         except RuntimeError:  # no thread can be had: what was loaded before holds
-            self._is_loading = False
+            self._loading = None
         return self._thread
 
-    def _load(self) -> None:
+    def _load(self, own: object, *, after_one_that_hangs: bool) -> None:
+        if after_one_that_hangs:
+            self._failed(OverridesUnavailable("it has not answered for a long time; asking anew"))
         try:
             self.reload()
         finally:
-            self._is_loading = False
+            with self._lock:
+                if self._loading is own:
+                    self._loading = None
+                else:
+                    self._hanging -= 1
 
     def _loaded(self) -> Snapshot:
         """What is in the store; what is known already where that is the same.

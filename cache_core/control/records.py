@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from secrets import token_hex
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -127,18 +128,41 @@ class Override:
         problems.raise_any()
         return cls(**values)
 
+    def to_record(self) -> dict[str, Any]:
+        """As ``to_mapping``, to be kept: beside the revision stands a digest of the rest.
+
+        So it is noticed when somebody changes the record by hand and leaves the revision as it was.
+        """
+        return {**self.to_mapping(), "revision": f"{self.revision}.{_digest(self)}"}
+
+    @classmethod
+    def from_record(cls, record: object, path: str = "override") -> Override:
+        """An override out of what was kept; one that was changed by hand has a revision of its own.
+
+        Args:
+            record: What ``to_record`` made, or somebody else.
+            path: Where it stands; problems show it.
+
+        Raises:
+            ConfigurationError: Something is not allowed; lists every problem.
+        """
+        found = cls.from_mapping(record, path)
+        revision, _, digest = found.revision.partition(".")
+        now = _digest(found)
+        return replace(found, revision=revision if digest == now else f"{revision}~{now}")
+
     def dump(self) -> str:
-        """As JSON text."""
-        return json.dumps(self.to_mapping(), sort_keys=True, allow_nan=False)
+        """As JSON text, to be kept."""
+        return json.dumps(self.to_record(), sort_keys=True, allow_nan=False)
 
     @classmethod
     def parse(cls, data: str | bytes, path: str = "override") -> Override:
-        """An override out of JSON text.
+        """An override out of JSON text that was kept.
 
         Raises:
             ConfigurationError: It is none.
         """
-        return cls.from_mapping(parsed(data, path), path)
+        return cls.from_record(parsed(data, path), path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +314,12 @@ def parsed(data: str | bytes, path: str) -> object:
 def renewed(override: Override) -> Override:
     """*override* with a fresh revision."""
     return replace(override, revision=fresh_revision())
+
+
+def _digest(override: Override) -> str:
+    """Of all but the revision."""
+    rest = json.dumps({**override.to_mapping(), "revision": ""}, sort_keys=True)
+    return blake2b(rest.encode(), digest_size=6).hexdigest()
 
 
 def _check_name(name: str) -> None:

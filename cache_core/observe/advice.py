@@ -30,6 +30,9 @@ GAIN = 0.05
 ENOUGH = 0.02
 """A TTL that comes so close to the best ratio is long enough."""
 
+FILLERS = 3
+"""So many of the processes that have filled wrong entries are named."""
+
 TTLS = (60, 300, 900, 3600, 6 * 3600, 86_400)
 """Seconds that are tried out."""
 
@@ -103,10 +106,17 @@ def _mismatches(facts: Facts) -> Iterator[Advice]:
             facts.name,
             "advice.mismatches",
             f"{score.mismatches} of {score.samples} shadow reads of {facts.name} found an entry that "
-            "was wrong, and no invalidation had told of the change.",
+            f"was wrong, and no invalidation had told of the change{_fillers(facts)}.",
             "Look for writes that invalidate nothing, and for what the loader reads and does not "
             "declare (depends_on); where the loader never gives the same twice, set compare=.",
         )
+
+
+def _fillers(facts: Facts) -> str:
+    """Who filled the entries that were found last, which may be one process with old code."""
+    origins = sorted({found.origin for found in list(facts.tally.checks.recent) if found.origin})
+    more = f" and {len(origins) - FILLERS} more" if len(origins) > FILLERS else ""
+    return f"; they were filled by {', '.join(origins[:FILLERS])}{more}" if origins else ""
 
 
 def _trial(facts: Facts) -> Iterator[Advice]:

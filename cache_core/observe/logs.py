@@ -141,11 +141,12 @@ class LogHook:
                 event,
                 logging.WARNING,
                 "A shadow read of %r found an entry that was wrong in the %s layer: entry %s, %.0f s "
-                "old; %s (%d more since the last such message)",
+                "old, filled by %s; %s (%d more since the last such message)",
                 event.use_case,
                 event.layer.value,
                 event.digest,
                 event.age,
+                event.origin or "an unknown process",
                 event.detail,
                 left_out,
             )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from cache_core.counters import BOUNDS
 from cache_core.errors import MissingExtra
 from cache_core.events import Event, Loaded, LoadFailed, RoundTrip
 from cache_core.observe import table
-from cache_core.observe.families import families
+from cache_core.observe.families import Family, families
 from cache_core.observe.table import METRICS, PREFIX, Kind, Metric
 
 try:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 SCOPE = "cache_core"
 """The name of our instrumentation."""
 
+_MOMENT = 5.0
+"""Seconds between the first and the last question of a collection, with much to spare."""
+
 _UNITS = {"seconds": "s", "bytes": "By", "": "1"}
 _Attributes = dict[str, str]
 
@@ -46,6 +50,7 @@ def export(*caches: Cache, meter_provider: MeterProvider | None = None) -> None:
         meter_provider: Where instruments are made; None for the global one.
     """
     meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
+    collection = _Collection(caches)
     for metric in METRICS:
         make: dict[Kind, Callable[..., object]] = {
             Kind.COUNTER: meter.create_observable_counter,
@@ -54,7 +59,7 @@ def export(*caches: Cache, meter_provider: MeterProvider | None = None) -> None:
         if metric.kind in make:
             make[metric.kind](
                 instrument_name(metric),
-                callbacks=[partial(_observed, caches, metric)],
+                callbacks=[partial(_observed, collection, metric)],
                 unit=_UNITS[metric.unit],
                 description=metric.help,
             )
@@ -139,15 +144,41 @@ class Telemetry:
         span.end(end)
 
 
+class _Collection:
+    """The figures of one collection, in which each instrument is asked once, by itself.
+
+    Nothing tells when one begins. So what was gathered is good for one question about each metric, and
+    for a moment only. There is no lock, which a child process could inherit: a provider collects once
+    at a time, and two at once would gather once more.
+
+    Args:
+        caches: Whose figures.
+    """
+
+    def __init__(self, caches: Iterable[Cache]) -> None:
+        self._caches = tuple(caches)
+        self._left: dict[Metric, Family] = {}
+        self._gathered_at = -inf
+
+    def take(self, metric: Metric) -> Family:
+        """The figures of *metric*; gathers those of all metrics where this is the first to be asked."""
+        if time.monotonic() >= self._gathered_at + _MOMENT:
+            self._left = {}
+        found = self._left.pop(metric, None)
+        if found is None:
+            left = {family.metric: family for family in families(self._caches)}
+            found = left.pop(metric)
+            self._left, self._gathered_at = left, time.monotonic()
+        return found
+
+
 def _observed(
-    caches: Iterable[Cache], metric: Metric, options: CallbackOptions
+    collection: _Collection, metric: Metric, options: CallbackOptions
 ) -> Iterable[Observation]:
     del options
-    for family in families(caches):
-        if family.metric is metric:
-            for labels, value in family.samples:
-                assert isinstance(value, (int, float))  # histograms have no callback
-                yield Observation(value, _named(dict(zip(metric.labels, labels))))
+    for labels, value in collection.take(metric).samples:
+        assert isinstance(value, (int, float))  # histograms have no callback
+        yield Observation(value, _named(dict(zip(metric.labels, labels))))
 
 
 def _named(labels: dict[str, str]) -> _Attributes:

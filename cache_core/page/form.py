@@ -26,6 +26,9 @@ FIELDS = (SWITCH, *NUMBERS)
 
 EXPIRES, WHY, REVISION = "expires", "why", "revision"
 
+VALUES = (*FIELDS, EXPIRES)
+"""The fields of a form that hold what is set."""
+
 Texts = Mapping[str, str]
 
 
@@ -79,6 +82,20 @@ def wanted(data: Texts, before: Texts) -> Wanted:
     )
 
 
+def merged(mine: Texts, seen: Texts, theirs: Texts) -> dict[str, str]:
+    """The form again, after somebody else was faster: what was filled in, over what holds now.
+
+    A field that was left alone is theirs. Who saves this again does it knowing what they have done.
+
+    Args:
+        mine: What came back.
+        seen: What the form showed at first; a field that is not in it was not left alone.
+        theirs: What the form would show now.
+    """
+    left = {name: theirs[name] for name in VALUES if mine[name].strip() == seen.get(name)}
+    return {**mine, **left, REVISION: theirs[REVISION]}
+
+
 def save(cache: Cache, use_case: str, wish: Wanted, *, by: str, cause: str) -> None:
     """Writes what was wanted for *use_case*; raises as ``Control.change``.
 
@@ -105,7 +122,7 @@ def errors(error: ConfigurationError) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for problem in error.problems:
         name = problem.path.rpartition(".")[2]
-        field = name if name in (*FIELDS, EXPIRES, WHY) else ""
+        field = name if name in (*VALUES, WHY) else ""
         said = f"This is {problem.found}; expected {problem.expected}. {problem.hint}".rstrip()
         found.setdefault(field, []).append(said)
     return found

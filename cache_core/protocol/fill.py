@@ -24,6 +24,7 @@ from cache_core.protocol.rules import GoPast, jittered
 from cache_core.protocol.versions import birth_of
 from cache_core.wire.codecs import LARGE
 from cache_core.wire.entry import digest_of
+from cache_core.wire.origin import own_origin
 
 if TYPE_CHECKING:
     from cache_core.protocol.call import Call
@@ -148,6 +149,7 @@ def _encoded(call: Call, loaded: Loaded, lifetime: Lifetime, *, large: bool) -> 
         hard_ms=soft_ms + int(lifetime.grace * 1000),
         load_us=int(loaded.seconds * 1_000_000),
         extras=call.extras or (),
+        origin=own_origin(),
         large=large,
     )
     try:
@@ -159,7 +161,13 @@ def _encoded(call: Call, loaded: Loaded, lifetime: Lifetime, *, large: bool) -> 
 
 
 def keep_here(
-    call: Call, value: Any, lifetime: Lifetime, *, now: float, weight: int | None = None
+    call: Call,
+    value: Any,
+    lifetime: Lifetime,
+    *,
+    now: float,
+    weight: int | None = None,
+    bound: bytes | None = None,
 ) -> Kept | None:
     """*value* as an entry of this process, put into the local layer where that takes part.
 
@@ -169,6 +177,7 @@ def keep_here(
         lifetime: How long it may be served.
         now: Monotonic seconds.
         weight: Its size in bytes, None to weigh it.
+        bound: ``Kept.bound``.
 
     Returns:
         The entry, or None when *value* cannot be kept for a second reader.
@@ -180,6 +189,7 @@ def keep_here(
         _not_stored(call, Layer.LOCAL, Reason.UNSTORABLE, str(error))
         return None
     entry = entry_of(call, mine, created=now - lifetime.age, expires=now)
+    entry.bound = bound
     entry.ends = entry.created + lifetime.fresh
     entry.load_seconds = lifetime.load
     if not call.local_off and lifetime.fresh > lifetime.age:
@@ -207,6 +217,7 @@ def entry_of(call: Call, mine: Any, *, created: float, expires: float) -> Kept:
     entry.load_seconds = 0.0
     entry.why_old = None
     entry.extras = call.extras
+    entry.bound = None
     entry.identity = call.identity
     entry.checked = call.token
     entry.fingerprint = plan.fingerprint(mine) if plan.watched else None

@@ -276,5 +276,12 @@ def _taken_over(call: Call, envelope: Envelope, value: object, lifetime: Lifetim
     call.size = size = len(envelope.data)
     call.plan.tally.bytes_read += size
     call.extras = envelope.extras
-    entry = keep_here(call, value, lifetime, now=call.started, weight=size * OBJECTS_PER_BYTES)
+    entry = keep_here(
+        call,
+        value,
+        lifetime,
+        now=call.started,
+        weight=size * OBJECTS_PER_BYTES,
+        bound=envelope.bound,
+    )
     return entry if entry is not None else Reason.UNSTORABLE

@@ -22,6 +22,8 @@ from cache_core.layers.sharing import (
 )
 from cache_core.policy.ramp import LayerSwitch
 from cache_core.protocol.failed import Failed
+from cache_core.wire.entry import filled_by
+from cache_core.wire.origin import own_origin
 
 if TYPE_CHECKING:
     from cache_core.counters import Cell, Tally
@@ -37,6 +39,8 @@ class Kept(Entry):
     """An entry as the protocol keeps it.
 
     Attributes:
+        bound: ``Envelope.bound`` of the entry in the store that it was made from, which tells who filled
+            that; None where this process, or the one that it was forked from, loaded it.
         ends: When the value's TTL ends, in monotonic seconds.
         extras: Dependencies that were found while it was loaded, with their versions; None when it
             is not known what the value depends on, so that no outer entry may hold it.
@@ -49,6 +53,7 @@ class Kept(Entry):
     """
 
     __slots__ = (
+        "bound",
         "ends",
         "extras",
         "fingerprint",
@@ -58,6 +63,7 @@ class Kept(Entry):
         "why_old",
     )
 
+    bound: bytes | None
     ends: float
     extras: Extras | None
     fingerprint: bytes | None
@@ -65,6 +71,19 @@ class Kept(Entry):
     identity: Identity
     load_seconds: float
     why_old: Reason | None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has loaded it."""
+        return self.bound is None
+
+    def filled_by(self, storage: str) -> str | None:
+        """The process that loaded it, by the end of ``host.pid``; None where the store does not say.
+
+        Args:
+            storage: The key that it has in the store.
+        """
+        return own_origin().decode() if self.bound is None else filled_by(storage, self.bound)
 
 
 class Part:

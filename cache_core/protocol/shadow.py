@@ -174,6 +174,7 @@ def _suspect(call: Call, entry: Kept) -> Suspect:
         call.plan,
         call.layer,
         age=max(0.0, call.started - entry.created),
+        origin=entry.filled_by(call.storage),
         digest=blake2b(call.storage.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(),
         things=(*call.things, *[thing for thing, _ in extras]),
         stored=(*stored, *entry.stamp[declared:]),
@@ -229,7 +230,15 @@ def _current(runtime: Runtime, suspect: Suspect) -> Steps[tuple[str, ...]]:
 def _accuse(runtime: Runtime, suspect: Suspect, current: tuple[str, ...]) -> None:
     plan, target = runtime.plan(suspect.target), suspect.target
     detail = _TOLD if suspect.plan.tracked else _NEVER_TOLD
-    found = Mismatch(suspect.layer, suspect.age, suspect.digest, suspect.stored, current, detail)
+    found = Mismatch(
+        suspect.layer,
+        suspect.age,
+        suspect.digest,
+        suspect.stored,
+        current,
+        detail,
+        suspect.origin,
+    )
     checks, is_on = suspect.plan.tally.checks, not (plan.local.is_off and plan.remote.is_off)
     checks.mismatch(found, counts=is_on)
     runtime.hooks.send(Mismatched(plan.use_case, *found))

@@ -23,6 +23,7 @@ class Suspect(NamedTuple):
         target, plan: Whose it is, and the plan that it was found under.
         layer: The layer that had it.
         age: Seconds since it was loaded.
+        origin: Who filled it; None where that is not known.
         digest: Stands for it.
         things: What it depends on.
         stored: The versions of these that it was kept under; behind them what its version function
@@ -34,6 +35,7 @@ class Suspect(NamedTuple):
     plan: Plan
     layer: Layer
     age: float
+    origin: str | None
     digest: str
     things: tuple[str, ...]
     stored: tuple[str, ...]

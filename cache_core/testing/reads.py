@@ -42,7 +42,7 @@ _SCHEMA = r'(?:["`\[]?[\w$]+["`\]]?\s*\.\s*)*["`\[]?'
 @contextmanager
 def assert_reads_declared(
     cache: Cache, key_types: Mapping[str, Iterable[str]], listening: Listening
-) -> Iterator[None]:
+) -> Iterator[Watched]:
     """What the loaders of *cache* read of tracked tables is among what their values depend on.
 
     Args:
@@ -52,32 +52,53 @@ def assert_reads_declared(
             when it depends on any of them; whether on the right entity is not looked at.
         listening: How statements are heard of.
 
+    Returns:
+        What ``assert_loaded`` wants to know.
+
     Raises:
         AssertionError: A dependency is missing; names the use case, the table, and what to declare.
     """
-    reads = _Reads(cache, key_types)
+    reads = Watched(cache, key_types)
     with ExitStack() as exits:
         for own in cache.functions():
             wrap_loader(own, reads.around)
             exits.callback(unwrap_loader, own, reads.around)
         reads.here = exits.enter_context(listening(reads.note))
-        yield
+        yield reads
     if reads.missing:
         lines = "".join([f"\n  - {each}" for each in sorted(reads.missing)])
         raise AssertionError(f"Loaders read what their values do not depend on:{lines}")
 
 
-class _Reads:
+def assert_loaded(watched: Iterable[Watched]) -> None:
+    """Some loader has run where it was watched: else nothing was found out.
+
+    Args:
+        watched: What ``assert_reads_declared`` gave, of all caches.
+
+    Raises:
+        AssertionError: None has; it says what to do.
+    """
+    if not any(each.loaded for each in watched):
+        raise AssertionError(
+            "No loader has run with caching on, so nothing was checked. Call a cached function in the "
+            "block, with a fresh cache; or say strict=False where not every test loads something."
+        )
+
+
+class Watched:
     """What the loads that run have read of tracked tables.
 
     Attributes:
         here: What listening gave.
+        loaded: Whether a load has run.
         missing: What is wrong, one sentence each.
     """
 
     here: Here = None
 
     def __init__(self, cache: Cache, key_types: Mapping[str, Iterable[str]]) -> None:
+        self.loaded = False
         self.missing: set[str] = set()
         self._current = cache._current  # noqa: SLF001 - of one package
         self._key_types = {table.lower(): set(names) for table, names in key_types.items()}
@@ -112,6 +133,7 @@ class _Reads:
         return load
 
     def _begin(self) -> None:
+        self.loaded = True
         if self.here is not None:
             self.here()
 

@@ -15,7 +15,7 @@ Layout, integers big endian::
     8 8 8   created, soft and hard expiry in milliseconds, as the protocol gave them
     4       time of the load in microseconds
     4       length of the payload as it is stored
-    16      blake2b-128 of the key
+    16      blake2b-128 of the key; or 4 bytes of it and who filled the entry (see ``origin``)
     16      digest of the stamp
     ...     extras, each: length (2), thing, length (2), version
     ...     payload
@@ -34,6 +34,7 @@ from cache_core.events import Reason
 from cache_core.wire.codecs import Codec, SignedPickle, unsigned
 from cache_core.wire.compression import Compressor, Zlib
 from cache_core.wire.encryption import Cipher
+from cache_core.wire.origin import bound_to, is_bound_to, origin_in
 from cache_core.wire.signing import ENCRYPTED, SIGNED, Checksum, Seal, Signer
 from cache_core.wire.tagged_json import TaggedJson
 
@@ -80,7 +81,7 @@ class Envelope(NamedTuple):
         load_us: Microseconds that the loader took.
         digest: What ``digest_of`` made of the stamp (16 bytes).
         extras: (thing, version) pairs that were found while loading.
-        bound: The hash of the key that the entry was written under (16 bytes).
+        bound: The key that the entry was written under, as a hash, and who wrote it (16 bytes).
         key: The key that the entry was found under.
         data: The whole entry.
         start: Where in it the payload begins.
@@ -106,7 +107,7 @@ class Envelope(NamedTuple):
         Such an entry is never served, since its seal does not hold. So this is only looked at to
         tell why, and most reads are spared the hash.
         """
-        return self.bound != _bound(_raw(self.key))
+        return not is_bound_to(self.bound, _raw(self.key))
 
 
 class Wire:
@@ -162,6 +163,7 @@ class Wire:
         hard_ms: int,
         load_us: int,
         extras: Iterable[tuple[str, str]] = (),
+        origin: bytes = b"",
         large: bool = False,
     ) -> bytes:
         """The entry that holds *value* under *key*.
@@ -176,6 +178,7 @@ class Wire:
             hard_ms: When the value must no longer be served, in milliseconds.
             load_us: Microseconds that the loader took; more than 71 minutes count as 71 minutes.
             extras: (thing, version) pairs that were found while loading.
+            origin: Who writes it, in up to twelve bytes; empty to say nothing of it.
             large: Whether other threads should get a turn meanwhile.
 
         Raises:
@@ -196,7 +199,7 @@ class Wire:
                 hard_ms,
                 min(load_us, _LOAD_US_LIMIT),
                 len(payload),
-                _bound(raw_key),
+                bound_to(raw_key, origin),
                 _whole(digest),
             )
             head = b"".join((header, *map(_text, _flat(extras))))
@@ -334,6 +337,11 @@ def digest_of(things: Sequence[str], versions: Sequence[str]) -> bytes:
     return blake2b(_raw(notation), digest_size=16).digest()
 
 
+def filled_by(key: str, bound: bytes) -> str | None:
+    """Who filled the entry under *key*, as ``Envelope.bound`` says; None where it does not."""
+    return origin_in(bound, _raw(key))
+
+
 def _problems(
     codec: Codec, seal: Seal, compressor: Compressor | None, max_bytes: int | None
 ) -> list[Problem]:
@@ -350,10 +358,6 @@ def _problems(
 
 def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _bound(raw_key: bytes) -> bytes:
-    return blake2b(raw_key, digest_size=16).digest()
 
 
 def _count(extras: Extras) -> int:

@@ -13,7 +13,7 @@ from cache_core.console.result import DONE, Result
 from cache_core.console.verbs import execute
 from cache_core.errors import CacheCoreError
 from cache_core.events import Reason
-from cache_core.explained import WHY, seconds
+from cache_core.explained import THIS_PROCESS, WHY, seconds
 from cache_core.page.showing import NONE
 from django_ext.admin_pages.forms import ExplainForm, InvalidateForm
 from django_ext.admin_pages.frame import FramedAdmin
@@ -134,6 +134,7 @@ def _readable(said: Any) -> dict[str, Any]:
             "size": NONE if each["size"] is None else each["size"],
             "ramp": f"{each['ramp']:g} %",
             "bucket": NONE if each["bucket"] is None else each["bucket"],
+            "filled_by": _filler(each["filled_by"]),
         }
         for each in said["layers"]
     ]
@@ -148,6 +149,10 @@ def _readable(said: Any) -> dict[str, Any]:
 
 def _state(reason: Reason | None) -> str:
     return _("valid") if reason is None else WHY.get(reason, reason.value)
+
+
+def _filler(name: str | None) -> str:
+    return _("this process") if name == THIS_PROCESS else name or NONE
 
 
 def _time(number: float | None) -> str:

@@ -10,7 +10,7 @@ from django.contrib.admin import widgets
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from cache_core.page.form import EXPIRES, FIELDS
+from cache_core.page.form import VALUES, merged
 from cache_core.page.showing import NONE
 from django_ext.admin_pages.theme import HAS_UNFOLD
 
@@ -92,24 +92,15 @@ class OverrideForm(forms.Form):
         return {name: str(self.data.get(name, "")) for name in self.fields}
 
     def merged(self, now: Mapping[str, str]) -> dict[str, str]:
-        """What was filled in over what somebody else has saved meanwhile, which is *now*.
-
-        Fields that were left alone are theirs. To save this again is to know what they did.
-        """
-        mine = self.texts
-        for name in (*FIELDS, EXPIRES):
-            if mine[name] == self.data.get(self.add_initial_prefix(name), ""):
-                mine[name] = now[name]
-        revision = {"revision": now["revision"]}
-        seen = {self.add_initial_prefix(name): now[name] for name in (*FIELDS, EXPIRES)}
-        return {**mine, **seen, **revision}
+        """As ``page.form.merged``, over what is *now*; it is what the form has shown then."""
+        hidden = {name: self.add_initial_prefix(name) for name in VALUES}
+        seen = {name: str(self.data.get(hidden[name], "")) for name in VALUES}
+        return {**merged(self.texts, seen, now), **{hidden[name]: now[name] for name in VALUES}}
 
     def show_theirs(self, now: Mapping[str, str]) -> None:
         """Has each field that differs say what it is *now*."""
         mine = self.texts
-        self.theirs = {
-            name: now[name] or NONE for name in (*FIELDS, EXPIRES) if mine[name] != now[name]
-        }
+        self.theirs = {name: now[name] or NONE for name in VALUES if mine[name] != now[name]}
 
     def refuse(self, errors: Mapping[str, Iterable[str]]) -> None:
         """Takes over what ``page.form.errors`` says."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.db import connections
 from django.db.backends.signals import connection_created
 
 from cache_core.testing.blocks import TestBlock
-from cache_core.testing.reads import assert_reads_declared
+from cache_core.testing.reads import assert_loaded, assert_reads_declared
 from django_ext.default import cache
 from django_ext.tracking import tracker
 
 
-def assert_dependencies() -> TestBlock:
+def assert_dependencies(*, strict: bool = True) -> TestBlock:
     """What a loader reads of tracked models is among what its value depends on.
 
     For a block, a test, or each test of a class. What a loader reads is seen in its SQL. A value
@@ -24,14 +25,22 @@ def assert_dependencies() -> TestBlock:
     out, and so is what is called while caching is off. What a coroutine function reads in another
     thread is seen where its connection was opened in the block.
 
+    Args:
+        strict: Whether a block, or a test, in which no loader runs fails as well: it checks nothing.
+
     Raises:
         AssertionError: A dependency is missing; names the use case, the table, and what to declare.
+            Or no loader has run.
     """
-    return TestBlock(_declared)
+    return TestBlock(partial(_declared, strict))
 
 
-def _declared() -> AbstractContextManager[None]:
-    return assert_reads_declared(cache, _tracked_tables(), _listening)
+@contextmanager
+def _declared(strict: bool) -> Iterator[None]:
+    with assert_reads_declared(cache, _tracked_tables(), _listening) as watched:
+        yield
+    if strict:
+        assert_loaded([watched])
 
 
 @contextmanager

@@ -148,13 +148,19 @@ def _save(desk: Desk, name: str, by: str) -> Response:
         form.save(desk.cache, name, wish, by=by, cause=CAUSE)
     except OverrideConflict as conflict:
         theirs = form.shown(conflict.theirs, wall)
-        # Saving it again is meant: this time knowing what it takes the place of.
-        texts = {**mine, form.REVISION: theirs[form.REVISION]}
-        seen = {"conflict": conflict.theirs, "theirs": theirs, "is_conflict": True}
-        return show_use_case(desk, name, 409, texts=texts, **seen)
+        texts = form.merged(mine, _seen(), theirs)
+        told = {"conflict": conflict.theirs, "theirs": theirs, "is_conflict": True}
+        return show_use_case(desk, name, 409, texts=texts, seen=theirs, **told)
     except ConfigurationError as error:
-        return show_use_case(desk, name, 400, texts=mine, errors=form.errors(error))
+        told = {"texts": mine, "seen": _seen(), "errors": form.errors(error)}
+        return show_use_case(desk, name, 400, **told)
     return desk.done(where, Notice(SAVED, {"name": name}))
+
+
+def _seen() -> dict[str, str]:
+    """What the form showed before somebody filled it in."""
+    given = {name: request.form.get(f"seen-{name}") for name in form.VALUES}
+    return {name: text for name, text in given.items() if text is not None}
 
 
 def _reset(desk: Desk, name: str, by: str) -> Response:

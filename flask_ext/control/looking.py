@@ -64,6 +64,7 @@ def show_use_case(desk: Desk, name: str, status: int = 200, **context: Any) -> R
         return desk.problem(Notice(UNKNOWN, {"name": name}), 404)
     wall = desk.cache.clock.wall()
     changes, problem = _history(desk, name)
+    texts = form.shown(row.override, wall)
     return desk.show(
         "use_case.html",
         status,
@@ -71,7 +72,8 @@ def show_use_case(desk: Desk, name: str, status: int = 200, **context: Any) -> R
             "line": line(row, fleet, escape(desk.say(PLOT_LABEL)), desk.cache.advice()),
             "fleet": fleet,
             "notices": notices(desk.cache.runtime, listing, fleet),
-            "texts": form.shown(row.override, wall),
+            "texts": texts,
+            "seen": texts,
             "otherwise": _otherwise(row),
             "errors": {},
             "planned": planned(row.override, wall),

@@ -8,14 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cache_core.testing.blocks import TestBlock
-from cache_core.testing.reads import assert_reads_declared
+from cache_core.testing.reads import assert_loaded, assert_reads_declared
 from flask_ext.testing.apps import Target, caches_of
 
 if TYPE_CHECKING:
     from cache_core.cache import Cache
 
 
-def assert_dependencies(target: Target) -> TestBlock:
+def assert_dependencies(target: Target, *, strict: bool = True) -> TestBlock:
     """What a loader reads of tracked models is among what its value depends on.
 
     For a block, a test, or each test of a class. What a loader reads is seen in its SQL, on any
@@ -26,16 +26,18 @@ def assert_dependencies(target: Target) -> TestBlock:
     Args:
         target: The ``CacheCore`` that the use cases are declared on, ``cache.for_app(app)``, or an
             app for all of its caches.
+        strict: Whether a block, or a test, in which no loader runs fails as well: it checks nothing.
 
     Raises:
         AssertionError: A dependency is missing; names the use case, the table, and what to declare.
+            Or no loader has run.
         MissingExtra: SQLAlchemy is not installed.
     """
-    return TestBlock(partial(_watched, target))
+    return TestBlock(partial(_watched, target, strict))
 
 
 @contextmanager
-def _watched(target: Target) -> Iterator[None]:
+def _watched(target: Target, strict: bool) -> Iterator[None]:
     from flask_ext.extension import CacheCore
 
     declared: set[Cache] = (
@@ -44,9 +46,13 @@ def _watched(target: Target) -> Iterator[None]:
         else {each.declaration for each in caches_of(target)}
     )
     with ExitStack() as exits:
-        for cache in declared:
+        watched = [
             exits.enter_context(assert_reads_declared(cache, _tracked_tables(cache), _listening))
+            for cache in declared
+        ]
         yield
+    if strict:
+        assert_loaded(watched)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from cache_core import Cache, Policy
 from cache_core.control.file import FileOverrides
-from cache_core.control.following import POLL_SECONDS, THING, TOLD_SECONDS
+from cache_core.control.following import HANGS_SECONDS, POLL_SECONDS, THING, TOLD_SECONDS
 from cache_core.control.memory import MemoryOverrides
 from cache_core.events import PolicyChanged
 from cache_core.layers.base import Fetch
@@ -245,10 +245,69 @@ def test_one_load_at_a_time():
     fleet = Fleet()
     begun = []
     fleet.other.following._begin = begun.append
-    for _ in range(5):
+    while fleet.clock.monotonic() < 1000 + HANGS_SECONDS:
         fleet.other.request()
-        fleet.clock.advance(10)
+        fleet.clock.advance(POLL_SECONDS)
     assert len(begun) == 1
+
+
+def _requests(fleet, seconds):
+    """One in each look's time; what is begun by them."""
+    begun = []
+    fleet.other.following._begin = begun.append
+    until = fleet.clock.monotonic() + seconds
+    while fleet.clock.monotonic() < until:
+        fleet.other.request()
+        fleet.clock.advance(2 * POLL_SECONDS)
+    return begun
+
+
+def test_a_load_that_hangs_is_given_up():
+    """A kill switch still arrives, without the thread that will never come back."""
+    fleet = Fleet(remote=False)
+    first, second = _requests(fleet, HANGS_SECONDS + 3 * POLL_SECONDS)
+    fleet.one.cache.control.ramp("GetUser", local=5)
+    second()
+    assert fleet.other.request() == 5
+    assert len(_requests(fleet, 4 * POLL_SECONDS)) == 1
+    first()
+    assert fleet.other.request() == 5
+
+
+def test_a_load_that_hangs_is_told(caplog):
+    """Before the next one begins, which may hang as well."""
+    fleet, told = Fleet(remote=False), []
+    _, second = _requests(fleet, HANGS_SECONDS + 3 * POLL_SECONDS)
+    following = fleet.other.following
+    fleet.overrides.revision = lambda: told.append(following.report().error) or "1"
+    second()
+    assert "it has not answered for a long time" in told[0]
+    assert "it has not answered for a long time" in caplog.text
+    assert following.report().error == ""
+
+
+def test_loads_that_hang_do_not_gather():
+    """Each of them doubles the patience with the next: few threads in an hour, however busy."""
+    fleet = Fleet(remote=False)
+    begun = _requests(fleet, 3600)
+    assert 5 <= len(begun) <= 8
+    for work in begun:
+        work()
+    assert fleet.other.following._hanging == 0
+    assert len(_requests(fleet, HANGS_SECONDS + 3 * POLL_SECONDS)) == 2
+
+
+def test_no_thread_to_be_had_is_no_load_that_hangs():
+    """The next look tries again."""
+    fleet = Fleet(remote=False)
+
+    def refuse(work):
+        raise RuntimeError("can't start new thread")
+
+    fleet.other.following._begin = refuse
+    fleet.other.request()
+    fleet.clock.advance(2 * POLL_SECONDS)
+    assert len(_requests(fleet, 2 * POLL_SECONDS)) == 1
 
 
 def test_a_fork_looks_anew():
@@ -319,7 +378,10 @@ def test_a_slow_hook_keeps_no_other_request_waiting():
     hook.events = (PolicyChanged,)
     clock = FakeClock(1000.0, wall=1_700_000_000.0)
     process = Process(clock, MemoryOverrides(), hooks=[hook])
+    leave.set()
     process.cache.control.schedule("GetUser", [("1m", {"ramp": 0})])
+    leave.clear()
+    entered.clear()
     clock.advance(61)
     slow = threading.Thread(target=process.request)
     slow.start()

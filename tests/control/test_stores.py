@@ -107,6 +107,18 @@ class TestRedis(OverrideStoreContract):
         assert list(store.load().overrides) == ["B"]
         assert list(store.load().malformed) == ["A"]
 
+    def test_a_name_that_is_no_utf_8_can_be_reset(self, store, redis_server):
+        """Somebody has written it by hand; it is shown in a way that can be typed."""
+        store.write([set_to("B", kept := override())])
+        for name in (b"\xff", b"\xfe"):
+            type(self).forge(store, name, override(7).dump())
+        overrides = store.load().overrides
+        assert sorted(overrides) == ["B", r"\xfe", r"\xff"]
+        store.write([set_to(r"\xff", None, overrides[r"\xff"].revision)])
+        store.write([set_to(r"\xfe", wanted := override(3), overrides[r"\xfe"].revision)])
+        assert store.load().overrides == {"B": kept, r"\xfe": wanted}
+        assert redis_server.command("HLEN", store._keys[1]) == "2"
+
     def test_a_key_of_another_type_is_told_of(self, store, redis_server):
         """As when somebody else uses the key."""
         redis_server.command("SET", store._keys[1], "x")

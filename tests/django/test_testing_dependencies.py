@@ -146,6 +146,23 @@ def test_reads_outside_of_loaders_do_not_count():
             checked(declared)
 
 
+def test_where_no_loader_runs_nothing_is_checked():
+    """A call that is a hit, or no call at all, proves nothing; a wide net may say that it does not mind."""
+    with cache.enable():
+        declared()
+    with pytest.raises(AssertionError, match=r"No loader has run .*fresh cache"):
+        checked(declared)
+    with assert_dependencies(strict=False), cache.enable():
+        declared()
+
+
+@pytest.mark.parametrize("call", [undeclared, undeclared.uncached])
+def test_loaders_that_run_while_caching_is_off_are_no_check(call):
+    """Their values are kept nowhere."""
+    with pytest.raises(AssertionError, match="No loader has run"), assert_dependencies():
+        call()
+
+
 def test_use_cases_that_live_by_their_ttl_are_left_out():
     """Nothing invalidates them, as was wished."""
     from django_ext.testing import override_policy

@@ -11,7 +11,9 @@ import weakref
 import pytest
 from flask import Flask, Response, copy_current_request_context, request, stream_with_context
 
+from cache_core.observe.statsd import StatsD
 from flask_ext import CacheCore, cache_disabled, cache_enabled
+from tests.protocol.test_flights import until
 
 
 def in_thread(function):
@@ -542,3 +544,37 @@ def test_memory_is_given_back_with_the_request(client, scopes):
     """What a request remembered is gone when the request is."""
     client.get("/scope")
     assert scopes[0].memo == {}
+
+
+class Counting:
+    """Stands for a client of StatsD; ``told`` once it was told something."""
+
+    def __init__(self):
+        self.told = threading.Event()
+
+    def increment(self, *_, **__):
+        self.told.set()
+
+    gauge = increment
+
+
+@pytest.mark.parametrize("kind", ["declaration", "app"])
+def test_exporters_begin_with_a_request(app, client, cache, kind):
+    """Whether they were given the declaration, for all of its apps, or the cache of one."""
+    told = Counting()
+    StatsD(cache if kind == "declaration" else cache.for_app(app), client=told, seconds=0.01)
+    assert client.get("/user/7").text == "Ada"
+    assert told.told.wait(10)
+    cache.close()
+
+
+def test_exporters_that_were_idle_begin_again_with_a_request(app, client, cache):
+    """A thread ends when there is nothing new; what the next request counts is told all the same."""
+    told = Counting()
+    StatsD(cache, client=told, seconds=0.01)
+    client.get("/user/7")
+    until(lambda: cache.reporters.dormant)
+    told.told.clear()
+    client.get("/user/7")
+    assert told.told.wait(10)
+    cache.close()

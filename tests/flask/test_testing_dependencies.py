@@ -156,8 +156,21 @@ def test_a_schema_of_the_name_is_no_read(load, engine):
 
 def test_reads_outside_of_loaders_do_not_count(cache, app, engine):
     """Nor does a loader that runs while caching is off."""
-    with assert_dependencies(app), app.app_context(), orm.Session(engine) as session:
+    with (
+        assert_dependencies(app, strict=False),
+        app.app_context(),
+        orm.Session(engine) as session,
+    ):
         BOOKS["orm"](session)
+
+
+def test_where_no_loader_runs_nothing_is_checked(cache, app):
+    """It says what to do."""
+    with (
+        pytest.raises(AssertionError, match=r"No loader has run .*fresh cache"),
+        assert_dependencies(app),
+    ):
+        pass
 
 
 def test_use_cases_that_live_by_their_ttl_are_left_out(cache, load):

@@ -158,6 +158,23 @@ def test_wrong_entries_are_named_at_once() -> None:
     assert "1 of 2 shadow reads of GetUser found an entry that was wrong" in advice.text
 
 
+@pytest.mark.parametrize(
+    ("origins", "told"),
+    [
+        ((None,), "of the change."),
+        (("web-1.7", None, "web-1.7"), "of the change; they were filled by web-1.7."),
+        (("a.1", "b.2", "c.3", "d.4", "e.5"), "; they were filled by a.1, b.2, c.3 and 2 more."),
+    ],
+)
+def test_the_fillers_of_wrong_entries_are_named(origins: tuple[str | None, ...], told: str) -> None:
+    """Each once, and not more than a few: one process may run old code."""
+    world = World()
+    for origin in origins:
+        world.tally.checks.mismatch(Mismatch(Layer.LOCAL, 1, "d", (), (), "", origin), counts=True)
+    (advice,) = world.advice()
+    assert advice.text.endswith(told)
+
+
 def test_mismatches_are_expected_where_nothing_is_invalidated() -> None:
     """The score tells how many; there is nothing to mend."""
     world = World(consistency="ttl")

@@ -11,8 +11,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from cache_core import Cache
+from cache_core.observe import otel
+from cache_core.observe.families import families
 from cache_core.observe.otel import Telemetry, export, instrument_name
-from cache_core.observe.table import METRICS, Kind
+from cache_core.observe.table import INVALIDATIONS, METRICS, REQUESTS, Kind
 from cache_core.testing import FakeStore
 
 
@@ -92,6 +94,31 @@ def test_instruments_are_fed_when_somebody_reads(shop, reader, meters):
         pass
     shop.invalidate("menu", 1)
     assert value(read(reader)["cache_core.invalidations"], namespace="shop").value == 2
+
+
+def test_a_collection_gathers_once(shop, reader, meters, monkeypatch):
+    """And each one anew: with a thousand use cases, gathering for each metric would take seconds."""
+    gathered = []
+    monkeypatch.setattr(otel, "families", lambda caches: gathered.append(1) or families(caches))
+    export(shop, meter_provider=meters)
+    for number in (1, 2, 3):
+        shop.invalidate("menu", 1)
+        found = value(read(reader)["cache_core.invalidations"], namespace="shop")
+        assert (found.value, len(gathered)) == (1 + number, number)
+
+
+def test_what_was_gathered_long_ago_is_not_told(shop, monkeypatch):
+    """A reader that asks for some instruments leaves nothing behind for one that asks for others."""
+    now = [1000.0]
+    monkeypatch.setattr(otel.time, "monotonic", lambda: now[0])
+    collection = otel._Collection([shop])
+    collection.take(REQUESTS)
+    shop.invalidate("menu", 1)
+    assert [sample.value for sample in collection.take(INVALIDATIONS).samples] == [1]
+    collection.take(REQUESTS)
+    shop.invalidate("menu", 1)
+    now[0] += otel._MOMENT
+    assert [sample.value for sample in collection.take(INVALIDATIONS).samples] == [3]
 
 
 def test_names_of_instruments_differ():

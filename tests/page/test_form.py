@@ -79,3 +79,25 @@ class TestSaving:
         assert set(found) == {"ramp_local", "ttl_remote", "expires", "enabled"}
         assert "'120'" in found["ramp_local"][0]
         assert cache.control.overrides() == {}
+
+
+class TestMerged:
+    def test_what_was_left_alone_is_theirs(self, cache):
+        """What was filled in stays; the next attempt knows what they have done."""
+        seen = before(cache)
+        cache.control.change("Get", ramp_local=90, enabled=False, expires="2h")
+        theirs = before(cache)
+        mine = {**seen, "enabled": "on", "ttl_local": "5", "why": "mine"}
+        assert form.merged(mine, seen, theirs) == {
+            **theirs,
+            "enabled": "on",
+            "ttl_local": "5",
+            "why": "mine",
+        }
+
+    def test_what_was_not_shown_was_not_left_alone(self, cache):
+        """A script that says what it wants, and not what it has seen, means it."""
+        cache.control.ramp("Get", 90)
+        theirs = before(cache)
+        mine = {**theirs, "ramp_local": "", "revision": "old"}
+        assert form.merged(mine, {}, theirs) == {**theirs, "ramp_local": ""}

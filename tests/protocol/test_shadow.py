@@ -12,9 +12,11 @@ import pytest
 from cache_core import Layer, Outcome, Policy, Reason
 from cache_core.events import Mismatched, RampedDown
 from cache_core.explain import explain
+from cache_core.protocol import fill
 from cache_core.protocol.shadow import BUMP_WINDOW
 from cache_core.protocol.suspects import Suspects
 from cache_core.testing import FakeClock, FakeStore
+from cache_core.wire.origin import own_origin
 from tests.protocol.rows import IN_EACH_LAYER, SYNC_AND_ASYNC, Down, Row
 from tests.protocol.test_flights import until
 from tests.protocol.test_read import Make
@@ -357,7 +359,7 @@ class Told:
 def test_a_mismatch_is_told_without_value_or_id(
     make_cache: Make, clock: FakeClock, pauses: Pauses, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The event has the tokens of both sides, the age and a digest; the log has no more."""
+    """The event has the tokens of both sides, age, filler and a digest; the log has no more."""
     told = Told()
     row = Row(make_cache, shadow=100, settings={"hooks": [told]})
     row.value = "secret-1"
@@ -369,12 +371,29 @@ def test_a_mismatch_is_told_without_value_or_id(
     assert (event.use_case, event.layer, event.age) == ("GetRow", Layer.LOCAL, 7.0)
     assert event.stored == event.current != ()
     assert len(event.digest) == 16
+    assert event.origin == own_origin().decode()
     assert "GetRow" in caplog.text
     assert event.digest in caplog.text
+    assert f"filled by {event.origin};" in caplog.text
     spoken = f"{event} {caplog.text} {shadow(row)}"
     assert "secret" not in spoken
     assert "row:1" not in spoken
     assert shadow(row)["stale_ages"] == {"10s": 1}
+
+
+def test_a_mismatch_tells_who_filled_the_entry(
+    make_cache: Make, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where this process has by now in its memory what another one has loaded."""
+    told = Told()
+    monkeypatch.setattr(fill, "own_origin", lambda: b"web-3.17")
+    kept(Row(make_cache))
+    row = Row(make_cache, shadow=100, settings={"hooks": [told]})
+    row.value = 1
+    for layer in ("remote", "local"):
+        check(row)
+        assert (told.heard[-1].layer.value, told.heard[-1].origin) == (layer, "web-3.17")
+    assert len(told.heard) == 2
 
 
 def test_a_comparison_that_raises_is_counted(make_cache: Make) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cache_core import Key
 from cache_core.keys.key import Entity, use_case_thing
 from cache_core.keys.text import argument_text
-from cache_core.wire import Signer, TaggedJson, Wire, Zlib, digest_of
+from cache_core.wire import Signer, TaggedJson, Wire, Zlib, digest_of, filled_by
 from tests.wire.samples import refusal
 
 VECTORS = json.loads((files("cache_core.wire") / "vectors.json").read_text(encoding="utf-8"))
@@ -54,7 +54,7 @@ def test_the_digest_of_a_stamp(vector):
 
 @each("entries", "name")
 def test_an_entry_is_read(vector):
-    """The bytes of the vector are its payload, times, digest and extras."""
+    """The bytes of the vector are its payload, times, digest, extras and filler."""
     wire = wire_of(vector)
     envelope = wire.open(vector["key"], bytes.fromhex(vector["entry"]))
     assert CODEC.dumps(wire.decode(envelope)).decode() == vector["payload"]
@@ -62,6 +62,7 @@ def test_an_entry_is_read(vector):
         assert getattr(envelope, name) == vector[name]
     assert envelope.digest.hex() == vector["digest"]
     assert [list(pair) for pair in envelope.extras] == vector["extras"]
+    assert filled_by(vector["key"], envelope.bound) == vector.get("origin")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,7 @@ def test_an_entry_is_written(vector):
         CODEC.loads(vector["payload"].encode()),
         digest=bytes.fromhex(vector["digest"]),
         extras=[tuple(pair) for pair in vector["extras"]],
+        origin=vector.get("origin", "").encode(),
         **{name: vector[name] for name in ("created_ms", "soft_ms", "hard_ms", "load_us")},
     )
     assert written.hex() == vector["entry"]

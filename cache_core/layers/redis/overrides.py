@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cache_core.control.memory import check, page
 from cache_core.control.records import Change, Edit, Snapshot, fresh_revision
@@ -59,13 +59,13 @@ class RedisOverrides:
 
     def load(self) -> Snapshot:
         """As ``OverrideStore``."""
-        return Snapshot.read(*self._read())
+        return _snapshot(*self._read())
 
     def write(self, edits: Sequence[Edit]) -> None:
         """As ``OverrideStore``."""
         for _ in range(ATTEMPTS):
             revision, records = self._read()
-            check(Snapshot.read(revision, records), edits)
+            check(_snapshot(revision, records), edits)
             if self._replace(edits, records):
                 return
         raise OverrideConflict(edits[0].use_case, None)
@@ -90,14 +90,15 @@ class RedisOverrides:
         """As ``OverrideStore``."""
         self._redis.close()
 
-    def _read(self) -> tuple[str, dict[str, bytes]]:
+    def _read(self) -> tuple[str, dict[str, _Record]]:
         """The revision and the records as they are, by use case."""
         with _translated():
             (reply,) = self._redis.ask([("EVAL", LOAD.text, 2, *self._keys[:2])])
             revision, flat = reply
-        return _text(revision), {_text(n): _bytes(v) for n, v in zip(flat[::2], flat[1::2])}
+            records = [_Record(_bytes(f), _bytes(data)) for f, data in zip(flat[::2], flat[1::2])]
+            return _text(revision), {_text(record.field): record for record in records}
 
-    def _replace(self, edits: Sequence[Edit], records: Mapping[str, bytes]) -> bool:
+    def _replace(self, edits: Sequence[Edit], records: Mapping[str, _Record]) -> bool:
         """Writes *edits* where *records* still stand; whether that is so.
 
         It may be carried out twice, when a connection breaks off: then it finds its own records.
@@ -105,14 +106,22 @@ class RedisOverrides:
         wanted = {e.use_case: _dumped(e) for e in edits}
         words: list[Any] = [fresh_revision(), MOST_CHANGES, len(wanted)]
         for name, data in wanted.items():
-            words += [name, records.get(name, b""), data]
+            known = records.get(name)
+            words += [name, b"", data] if known is None else [*known, data]
         words += [change.dump() for edit in edits for change in edit.changes]
         with _translated():
             (done,) = self._redis.ask([("EVAL", WRITE.text, 3, *self._keys, *words)])
         if done == 1:
             return True
         _, now = self._read()
-        return all(now.get(name, b"") == data for name, data in wanted.items())
+        return all((now[n].data if n in now else b"") == data for n, data in wanted.items())
+
+
+class _Record(NamedTuple):
+    """A *field* of the hash, which may be no text, and what stands in it."""
+
+    field: bytes
+    data: bytes
 
 
 class _Redis(RedisLayer):
@@ -148,6 +157,10 @@ def _translated() -> Iterator[None]:
         raise OverridesUnavailable(f"Redis gave something else than overrides: {error}") from error
 
 
+def _snapshot(revision: str, records: Mapping[str, _Record]) -> Snapshot:
+    return Snapshot.read(revision, {name: record.data for name, record in records.items()})
+
+
 def _dumped(edit: Edit) -> bytes:
     return edit.override.dump().encode() if edit.override is not None else b""
 
@@ -166,4 +179,5 @@ def _bytes(reply: object) -> bytes:
 
 
 def _text(reply: object) -> str:
-    return _bytes(reply).decode("utf-8", "replace")
+    """A reply for people; what is no UTF-8 in it can be told apart, and typed."""
+    return _bytes(reply).decode("utf-8", "backslashreplace")

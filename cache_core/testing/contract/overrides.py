@@ -13,6 +13,7 @@ Each call of ``open_store`` returns a store as another process would open it, ov
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -182,6 +183,21 @@ class OverrideStoreContract:
         store.write([set_to("A", mended := override()), set_to("C", None)])
         assert store.load().overrides["A"] == mended
         assert not store.load().malformed
+
+    def test_a_change_by_hand_is_noticed(self, store: OverrideStore) -> None:
+        """Who writes past the store, and leaves the revision, is not overwritten unseen."""
+        if self.forge is None:
+            pytest.skip("nobody can write past the store")
+        store.write([set_to("A", before := override())])
+        record = {**before.to_record(), "policy": {"ramp_remote": 7}}
+        type(self).forge(store, "A", json.dumps(record))  # type: ignore[misc]
+        with pytest.raises(OverrideConflict) as caught:
+            store.write([set_to("A", override(), before.revision)])
+        theirs = caught.value.theirs
+        assert theirs is not None
+        assert theirs.policy.ramp_remote == 7
+        store.write([set_to("A", wanted := override(), theirs.revision)])
+        assert store.load().overrides["A"] == wanted
 
     def test_done_is_called_when_others_can_see_it(self, store: OverrideStore) -> None:
         """Without a transaction that is at once."""

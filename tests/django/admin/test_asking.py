@@ -98,6 +98,17 @@ def test_a_call_is_explained(viewer):
     assert len(page.context_data["said"]["layers"]) == 2
 
 
+def test_who_filled_an_entry_is_told(viewer, monkeypatch):
+    """The process that answers, or what the store says, which is not believed to be harmless."""
+    author = Author.objects.create(name="Ada")
+    name_of(author.pk)
+    asked = {"use_case": NAME, "arguments": f"{author.pk}"}
+    assert "<td>this process</td>" in viewer.post("explain", **asked).content.decode()
+    monkeypatch.setattr("cache_core.explain._filler", lambda call, entry: "<b>7</b>")
+    text = viewer.post("explain", **asked).content.decode()
+    assert "<td>&lt;b&gt;7&lt;/b&gt;</td>" in text
+
+
 def test_arguments_that_do_not_fit_are_said(viewer):
     """As the command says it."""
     page = viewer.post("explain", use_case=NAME, arguments="1\n2\n3")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from django.db import connection
+
 from cache_core.errors import OverridesUnavailable
 from django_ext import cache
 from django_ext.models import UseCaseOverride
@@ -50,6 +53,21 @@ def test_two_people_do_not_overwrite_each_other(boss, editor, ramp):
     editor.post("change", NAME, **again)
     assert ramp() == 20
     assert cache.policy(NAME).local.ttl == 7
+
+
+@pytest.mark.parametrize("way", ["update", "sql"])
+def test_what_is_written_past_the_page_is_not_overwritten(boss, editor, ramp, way):
+    """An update of a queryset and SQL by hand leave the version; the open form notices all the same."""
+    boss.save(ramp_remote="10")
+    seen = editor.get("change", NAME).context_data["form"]
+    if way == "update":
+        UseCaseOverride.objects.filter(use_case=NAME).update(ramp_remote=90)
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE cache_core_override SET ramp_remote = 90")
+    response = editor.save(as_seen=seen, ramp_remote="20")
+    assert response.context_data["form"].theirs == {"ramp_remote": "90"}
+    assert UseCaseOverride.objects.get(use_case=NAME).ramp_remote == 90
 
 
 def test_saving_nothing_writes_nothing(boss, logged):

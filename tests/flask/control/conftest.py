@@ -13,7 +13,7 @@ from cache_core.testing import FakeClock
 from flask_ext import CacheCore
 
 TOKEN = re.compile(r'name="cache_core_token" value="([^"]+)"')
-REVISION = re.compile(r'name="(revision[^"]*)" value="([^"]*)"')
+HIDDEN = re.compile(r'name="((?:revision|seen-)[^"]*)" value="([^"]*)"')
 HERE = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -35,10 +35,14 @@ class Visitor:
 
     def hidden(self, path="/", **query):
         """What the forms of a page carry unseen."""
-        text = self.get(path, **query).text
+        return self.hidden_in(self.get(path, **query))
+
+    @staticmethod
+    def hidden_in(answer):
+        """The same of a page that came back."""
         return {
-            "cache_core_token": TOKEN.search(text)[1],
-            **{unescape(name): unescape(value) for name, value in REVISION.findall(text)},
+            "cache_core_token": TOKEN.search(answer.text)[1],
+            **{unescape(name): unescape(value) for name, value in HIDDEN.findall(answer.text)},
         }
 
     def post(self, path, data=None, headers=HERE, **more):

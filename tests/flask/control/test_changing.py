@@ -94,6 +94,34 @@ def test_two_people_at_one_page(app, visit, control):
     assert control.overrides()["GetUser"].policy.ramp_local == 20
 
 
+def test_fields_that_were_left_alone_are_theirs(app, visit, control):
+    """Who saves again after a conflict puts back nothing that they have not touched."""
+    ann, bob = visit(app), visit(app)
+    stale = {**ann.hidden("/use-case", name="GetUser"), **FORM, "do": "save", "ttl_remote": "60"}
+    save(bob, ramp_local="90", enabled="off")
+    answer = ann.post("/use-case", stale)
+    assert answer.status_code == 409
+    assert "<td>90</td><td>90</td>" in answer.text
+    typed = {"ramp_local": "90", "enabled": "off"}
+    again = {**stale, **ann.hidden_in(answer), **typed}
+    assert again["seen-ramp_local"] == "90" and again["seen-ttl_remote"] == ""
+    assert ann.post("/use-case", again).status_code == 303
+    wished = control.overrides()["GetUser"].policy
+    assert (wished.ramp_local, wished.enabled, wished.ttl_remote) == (90, False, 60)
+
+
+def test_a_mistake_after_a_conflict_forgets_nothing(app, visit, control):
+    """What the form has shown at first goes along while its mistakes are mended."""
+    ann, bob = visit(app), visit(app)
+    stale = {**ann.hidden("/use-case", name="GetUser"), **FORM, "do": "save"}
+    wrong = ann.post("/use-case", {**stale, "ttl_remote": "soon"})
+    save(bob, ramp_local="90")
+    mended = {**FORM, "do": "save", **ann.hidden_in(wrong), "ttl_remote": "60"}
+    answer = ann.post("/use-case", mended)
+    assert answer.status_code == 409
+    assert "<td>90</td><td>90</td>" in answer.text
+
+
 @pytest.mark.parametrize(
     ("path", "fields"),
     [

@@ -209,6 +209,15 @@ def test_a_call_is_explained(visitor):
     assert "The next read is a hit" in said and "value of 7" not in said
 
 
+def test_who_filled_an_entry_is_told(visitor, monkeypatch):
+    """The process that answers, or what the store says, which is not believed to be harmless."""
+    visitor.client.get("/user/7")
+    query = {"name": "GetUser", "arguments": "user_id=7"}
+    assert "<td>this process</td>" in visitor.get("/explain", **query).text
+    monkeypatch.setattr("cache_core.explain._filler", lambda call, entry: "<b>7</b>")
+    assert "<td>&lt;b&gt;7&lt;/b&gt;</td>" in visitor.get("/explain", **query).text
+
+
 @pytest.mark.parametrize(
     "query",
     [{"name": "Nobody"}, {"name": "GetUser", "arguments": "1\n2\n3"}, {"name": "GetUser"}],
