@@ -72,6 +72,8 @@ class CachedFunction:
         late: Value -> things that its entry depends on besides those of the call, in canonical
             order; None where nothing follows from values. Raises ``UnkeyableValue``.
         key_types: The types of entity that the declaration names and an invalidation reaches it by.
+        names_dependencies: Whether the declaration names anything that its entries follow: an
+            entity, a tenant, tags, other entities or a version function.
 
     Raises:
         DeclarationError: Its entries depend on more things than can be compared at every read.
@@ -106,6 +108,8 @@ class CachedFunction:
         own = use_case.key_type if use_case.tracked else None
         named = {own or "", *[each.key_type for each in dependencies.fixed]}
         self.key_types = frozenset(named - {""})
+        follows = (own, binding.tenant_path, dependencies.fixed, version)
+        self.names_dependencies = any(follows) or dependencies.vary or self.late is not None
         self.function = binding.function
         self.calls_while_off = 0
         self._wrapper: Any = None

@@ -7,13 +7,12 @@ from inspect import signature
 from typing import Any
 
 from cache_core.errors import DeclarationError, Unstorable, did_you_mean
-from cache_core.fields import Refused, duration
+from cache_core.fields import seconds_of
 from cache_core.keys.binding import Binding
 from cache_core.keys.function import ONE_VALUE, check_helper, failure, place
 from cache_core.policy.policy import Policy
 from cache_core.protocol.call import TtlOfResult
 
-_seconds = duration()
 _OF_POLICIES = [name for name in signature(Policy).parameters if name != "self"]
 
 
@@ -99,15 +98,9 @@ def ttl_of_result(given: Callable[..., Any] | None, binding: Binding) -> TtlOfRe
 
     def ttl(value: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> float | None:
         try:
-            return _taken(given(value, *args, **kwargs))
+            said = given(value, *args, **kwargs)
+            return None if said is None else seconds_of("what it gave", said)
         except Exception as error:
             raise Unstorable(str(failure("result_ttl", given, error))) from error
 
     return ttl
-
-
-def _taken(ttl: object) -> float | None:
-    try:
-        return None if ttl is None else _seconds(ttl)
-    except Refused as refused:
-        raise ValueError(f"it gave {ttl!r}; expected {refused.expected}") from None

@@ -274,3 +274,22 @@ def _within(number: float | None, low: float, high: float, expected: str) -> flo
 
 def _long(seconds: float) -> str:
     return "10 years" if seconds == YEARS_10 else f"{seconds:g}"
+
+
+def seconds_of(name: str, value: object) -> float:
+    """A duration that a program gives while it runs, in seconds.
+
+    Args:
+        name: What it is called, for the error.
+        value: A number of seconds, a ``timedelta`` or a text like "5m".
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return _duration(value)
+    except Refused as refused:
+        raise ValueError(f"{name} is {value!r}; expected {refused.expected}") from None
+
+
+_duration = duration()

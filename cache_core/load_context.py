@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cache_core.ahead import name_dependencies
 from cache_core.errors import LoaderFailed
-from cache_core.fields import Refused, duration
+from cache_core.fields import seconds_of
 
 if TYPE_CHECKING:
     from cache_core.keys.dependencies import EntityOrType
     from cache_core.protocol.found import Found
     from cache_core.protocol.grace import Old
-
-_seconds = duration()
 
 
 class LoadContext:
@@ -64,10 +62,7 @@ class LoadContext:
 
     @ttl.setter
     def ttl(self, seconds: Any) -> None:
-        try:
-            self._found.ttl = _seconds(seconds)
-        except Refused as refused:
-            raise ValueError(f"ttl is {seconds!r}; expected {refused.expected}") from None
+        self._found.ttl = seconds_of("ttl", seconds)
 
     def depends_on(self, *entities: EntityOrType, tags: Iterable[str] = ()) -> None:
         """Says what the value depends on besides; as ``Cache.depends_on``."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, MutableMapping
 from functools import wraps
 from inspect import iscoroutinefunction
+from itertools import count
 from typing import Any, TypeAlias, Union
 
+from cache_core.errors import UnkeyableValue
 from cache_core.keys.text import argument_text
 
 Session: TypeAlias = Union[MutableMapping[Any, Any], Callable[[], Any], Any]
@@ -19,15 +21,18 @@ that returns one of these, or None where there is no session."""
 
 _MOST = 1_000
 _ABSENT: Any = object()
+_numbers = count(1)
 
 
 def once_in(session: Session, version: Callable[..., Any]) -> Callable[..., Any]:
     """*version*, asked once for the same arguments as long as *session* stands.
 
-    Without a session it is asked each time. What it raised is not remembered.
+    Without a session it is asked each time, and so it is with an argument that has no stable text,
+    as an object that *ignore_args* keeps out of the key. What it raised is not remembered.
 
     Args:
-        session: Where answers are kept, under a name of their own; at most 1000 for each function.
+        session: Where answers are kept, under a name of their own; at most 1000 for each
+            ``once_in``. Not one that is stored, as Django's ``request.session`` is.
         version: A version function, sync or async.
 
     Returns:
@@ -39,13 +44,13 @@ def once_in(session: Session, version: Callable[..., Any]) -> Callable[..., Any]
         >>> version("home"), revisions.update(home=2), version("home")
         (1, None, 1)
     """
-    name = f"cache_core.versions.{id(version):x}"  # for as long as the function lives, its own
+    name = f"cache_core.versions.{next(_numbers)}"
 
     if iscoroutinefunction(version):
 
         @wraps(version)
         async def aasked(*args: Any, **kwargs: Any) -> Any:
-            memo, key = _memo(session, name), _key(args, kwargs)
+            memo, key = _place(session, name, args, kwargs)
             found = memo.get(key, _ABSENT)
             return _kept(memo, key, await version(*args, **kwargs)) if found is _ABSENT else found
 
@@ -53,11 +58,21 @@ def once_in(session: Session, version: Callable[..., Any]) -> Callable[..., Any]
 
     @wraps(version)
     def asked(*args: Any, **kwargs: Any) -> Any:
-        memo, key = _memo(session, name), _key(args, kwargs)
+        memo, key = _place(session, name, args, kwargs)
         found = memo.get(key, _ABSENT)
         return _kept(memo, key, version(*args, **kwargs)) if found is _ABSENT else found
 
     return asked
+
+
+def _place(
+    session: Session, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[dict[Hashable, Any], str]:
+    """Where the answer to these arguments is remembered: in which memo, and as what."""
+    try:
+        return _memo(session, name), argument_text((args, kwargs))
+    except UnkeyableValue:
+        return {}, ""
 
 
 def _memo(session: Session, name: str) -> dict[Hashable, Any]:
@@ -69,13 +84,9 @@ def _memo(session: Session, name: str) -> dict[Hashable, Any]:
             return {}
         keep = there.setdefault if hasattr(there, "setdefault") else vars(there).setdefault
         memo: dict[Hashable, Any] = keep(name, {})
-    except RuntimeError:  # Flask's proxies, outside of a request
+    except (RuntimeError, LookupError):  # proxies and context variables, outside of a request
         return {}
     return memo
-
-
-def _key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    return argument_text((args, kwargs))
 
 
 def _kept(memo: dict[Hashable, Any], key: Hashable, version: Any) -> Any:

@@ -1,23 +1,25 @@
 """Values that are set by hand: a use case without a loader.
 
 ``set`` invalidates the key first and stores under the version that this gave, so it wins over every
-value that was on its way, and a value that was set is served in all processes or in none.
+value that was on its way, and no process serves an older one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cache_core.chain.words import NOT_FOUND
-from cache_core.errors import DeclarationError, did_you_mean
+from cache_core.errors import DeclarationError, UnkeyableValue, did_you_mean
 from cache_core.events import Outcome
+from cache_core.fields import seconds_of
 from cache_core.keys.tenancy import tenant_text
 from cache_core.keys.text import argument_text
 from cache_core.policy.policy import Policy
+from cache_core.protocol.comparing import without_source
 
 if TYPE_CHECKING:
     from cache_core.answer import Answer
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
     from cache_core.keys.tenancy import TenantId
     from cache_core.protocol.write import Delivery
 
-_TRIES = 3
-"""A set may share the load of a read that found nothing; that is over when it tries again."""
+_TRIES = 100
+"""A set may share the load of a read that found nothing, and of another one when it tries again."""
+
+_BYPASSES = 3
+"""Tries after which a set takes it that the cache is gone past, and not just now."""
 
 
 class _Given(NamedTuple):
@@ -56,7 +61,8 @@ def _giving(given: _Given) -> Iterator[None]:
     try:
         yield
     finally:
-        _given.reset(token)
+        with suppress(ValueError):  # a coroutine may be closed in another context
+            _given.reset(token)
 
 
 class _Ready:
@@ -123,6 +129,7 @@ class Values:
             tenant=levels or None,
             schema=None,
             policy=policy,
+            compare=without_source,
             **options,
         )(self._loader())
         self._own: CachedFunction = vars(self._cached)["cached_function"]
@@ -137,7 +144,7 @@ class Values:
 
         Raises:
             DeclarationError: The ids are not those of the tenant levels.
-            UnkeyableValue: The key, or an id, has no stable text; or an id is None or empty.
+            UnkeyableValue: The key has no stable text; ``TenantMissing`` where an id is None or empty.
         """
         at = self._at(key, tenant)
         with self._enabled():
@@ -150,15 +157,20 @@ class Values:
         return default if value is NOT_FOUND else value
 
     def get_many(self, keys: Iterable[Any], /, **tenant: object) -> dict[Any, Any]:
-        """The values of those of *keys* that have one, looked up in one round trip."""
-        places = {key: self._at(key, tenant) for key in keys}
+        """The values of those of *keys* that have one, looked up in one round trip.
+
+        Raises:
+            DeclarationError, UnkeyableValue: As for ``get``; or two keys are equal though they are
+                of different types, as 1 and True are, and cannot stand in one dict.
+        """
+        places = self._places(keys, tenant)
         with self._enabled():
             found = self._own.map([(at,) for at in places.values()])
         return {key: value for key, value in zip(places, found) if value is not NOT_FOUND}
 
     async def aget_many(self, keys: Iterable[Any], /, **tenant: object) -> dict[Any, Any]:
         """As ``get_many``, for asyncio."""
-        places = {key: self._at(key, tenant) for key in keys}
+        places = self._places(keys, tenant)
         with self._enabled():
             await self._cache.aprefetch([partial(self._cached, at) for at in places.values()])
             found = [await self._alook(at) for at in places.values()]
@@ -180,15 +192,16 @@ class Values:
 
         Raises:
             DeclarationError, UnkeyableValue: As for ``get``.
-            ValueError: *ttl* is no duration.
+            ValueError: *ttl* is no duration; nothing was changed.
+            InvalidationFailed: As ``Cache.invalidate``, where the settings ask for an error.
         """
-        at, given = self._at(key, tenant), _Given(value, ttl)
+        at, given = self._at(key, tenant), _Given(value, _seconds(ttl))
         with self._enabled():
             delivery = self._cache.invalidate(self._use_case, argument_text(at))
-        for _ in range(_TRIES):
+        for tried in range(1, _TRIES + 1):
             # A scope for each: one that has seen a try fail goes by what it saw.
             with self._cache.scope(), _giving(given):
-                if _is_kept(self._own.answer(at)):
+                if _is_over(self._own.answer(at), tried):
                     break
         return delivery
 
@@ -196,12 +209,12 @@ class Values:
         self, key: object, value: Any, /, *, ttl: Any = None, **tenant: object
     ) -> Delivery:
         """As ``set``, for asyncio."""
-        at, given = self._at(key, tenant), _Given(value, ttl, is_awaited=True)
+        at, given = self._at(key, tenant), _Given(value, _seconds(ttl), is_awaited=True)
         with self._enabled():
             delivery = await self._cache.ainvalidate(self._use_case, argument_text(at))
-        for _ in range(_TRIES):
+        for tried in range(1, _TRIES + 1):
             with self._cache.scope(), _giving(given):
-                if _is_kept(await self._own.aanswer(at)):
+                if _is_over(await self._own.aanswer(at), tried):
                     break
         return delivery
 
@@ -225,6 +238,19 @@ class Values:
                 f"for {missing}, and there is no level for {unknown}. {hint}".rstrip()
             )
         return (argument_text(key), *[tenant_text(name, tenant[name]) for name in self._levels])
+
+    def _places(
+        self, keys: Iterable[Any], tenant: Mapping[str, object]
+    ) -> dict[Any, tuple[str, ...]]:
+        places: dict[Any, tuple[str, ...]] = {}
+        for key in keys:
+            at = self._at(key, tenant)
+            if places.setdefault(key, at) != at:
+                raise UnkeyableValue(
+                    f"get_many() of {self._use_case!r} was given {key!r} and an equal key of another "
+                    "type, which cannot stand in one dict; ask for them one by one."
+                )
+        return places
 
     def _enabled(self) -> AbstractContextManager[None]:
         return nullcontext() if self._cache.is_enabled else self._cache.enable()
@@ -250,6 +276,12 @@ def _part(number: int, at: tuple[str, ...]) -> str:
     return at[number]
 
 
-def _is_kept(answer: Answer[Any]) -> bool:
-    """Whether some value is kept now: the one that was set, or another one that was at that time."""
-    return answer.outcome is not Outcome.BYPASS and answer.value is not NOT_FOUND
+def _seconds(ttl: object) -> float | None:
+    return None if ttl is None else seconds_of("ttl", ttl)
+
+
+def _is_over(answer: Answer[Any], tried: int) -> bool:
+    """Whether some value is kept now, the one that was set or another one, or none is going to be."""
+    if answer.outcome is Outcome.BYPASS:
+        return tried >= _BYPASSES
+    return answer.value is not NOT_FOUND

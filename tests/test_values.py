@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextvars import copy_context
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache_core import Cache, DeclarationError, Delivery, Policy, UnkeyableValue
+from cache_core import Cache, DeclarationError, Delivery, Outcome, Policy, UnkeyableValue
+from cache_core.answer import Answer
+from cache_core.chain import NOT_FOUND
 from cache_core.testing import FakeClock, FakeStore
 from cache_core.values import Values
 
@@ -295,6 +298,111 @@ def test_a_set_is_not_lost_to_a_read_that_finds_nothing(monkeypatch):
     values.set("a", 1)
     reader.join()
     assert values.get("a") == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_set_outlasts_many_reads_that_find_nothing(monkeypatch, is_async):
+    """A busy key is asked for all the time: whenever the set tries, it shares the load of a read."""
+    cache = Cache()
+    values = Values(cache, "Settings", ttl=60)
+    own, joined = values._own, []
+
+    def shared(tried):
+        joined.append(tried)
+        return Answer(NOT_FOUND, Outcome.MISS)
+
+    def answer(*args, original=own.answer):
+        return shared("sync") if len(joined) < 20 else original(*args)
+
+    async def aanswer(*args, original=own.aanswer):
+        return shared("async") if len(joined) < 20 else await original(*args)
+
+    monkeypatch.setattr(own, "answer", answer)
+    monkeypatch.setattr(own, "aanswer", aanswer)
+    asyncio.run(values.aset("a", 1)) if is_async else values.set("a", 1)
+    assert len(joined) == 20
+    assert values.get("a") == 1
+
+
+def test_a_set_does_not_insist_where_the_cache_is_off(cache):
+    """It gives up after a few tries; the kill switch is not for one of them."""
+    values = Values(cache, "Settings", ttl=60)
+    cache.override("Settings", Policy(enabled=False))
+    values.set("a", 1)
+    assert cache.stats()["use_cases"]["Settings"]["loads"] <= 3
+
+
+def test_equal_keys_of_two_types_are_not_mixed_up(values):
+    """1 is True to a dict: one of them would come back with the value of the other."""
+    values.set(1, "one", **ONE)
+    values.set(True, "true", **ONE)
+    with pytest.raises(UnkeyableValue, match="True and an equal key of another type"):
+        values.get_many([1, True], **ONE)
+    assert values.get_many([1, 1], **ONE) == {1: "one"}
+
+
+def test_a_ttl_that_is_none_changes_nothing(values):
+    """It is refused before the old value goes."""
+    values.set("a", 1, **ONE)
+    with pytest.raises(ValueError, match="ttl is 'soon'"):
+        values.set("a", 2, ttl="soon", **ONE)
+    assert values.get("a", **ONE) == 1
+
+
+@pytest.mark.parametrize("shadow", [100, "only"])
+def test_shadow_reads_pass_values_by(cache, shadow):
+    """There is no source that they could be compared with, or that would have them."""
+    values = Values(cache, "Settings", ttl=60)
+    cache.override("*", Policy(shadow=shadow))
+    values.set("a", 1)
+    with cache.enable():
+        assert [values.get("a"), values.get("a")] == [1, 1]
+    assert asyncio.run(values.aget("a")) == 1
+    assert values.get_many(["a"]) == {"a": 1}
+    assert cache.stats()["use_cases"]["Settings"]["shadow"]["undecided"] == {}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"early_refresh": 10},
+        {"grace": "1h", "soft_timeout": 0},
+        {"hard_timeout": 5},
+        {"stale_after_invalidation": 30},
+        {"copy": "copied"},
+    ],
+    ids=lambda policy: next(iter(policy)),
+)
+def test_a_policy_that_loads_beside_the_caller_takes_nothing_away(cache, clock, policy):
+    """A loader that has nothing is not believed while the value that was set lives."""
+    values = Values(cache, "Settings", policy=Policy(ttl=60, **policy))
+    values.set("a", [1])
+    for _ in range(5):
+        clock.advance(10)
+        assert values.get("a") == [1]
+    values.delete("a")
+    with cache.enable():
+        assert values.get("a") is None
+
+
+@pytest.mark.parametrize("call", ["aget", "aset", "adelete", "aget_many"])
+def test_a_call_may_be_closed_in_another_context(clock, call):
+    """As a task is that its loop never came back to; that is no error."""
+    store = FakeStore(clock)
+    cache = Cache(clock=clock, remote=store, secrets=SECRET)
+    values = Values(cache, "Settings", ttl={"remote": 60})
+
+    async def never(operation):
+        await asyncio.sleep(60)
+
+    async def main():
+        store.aperform = never
+        arguments = {"aset": ("a", 1), "aget_many": (["a"],)}.get(call, ("a",))
+        running = getattr(values, call)(*arguments)
+        copy_context().run(running.send, None)
+        running.close()
+
+    asyncio.run(main())
 
 
 def test_what_is_not_there_takes_no_room(cache, store):

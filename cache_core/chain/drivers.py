@@ -6,7 +6,8 @@ The algorithm yields what is to be called, as a callable and its arguments, and 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, TypeVar
+from types import CoroutineType
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 Steps = Generator[tuple[Any, ...], Any, T]
@@ -26,6 +27,8 @@ def run(steps: Steps[T]) -> T:
         while True:
             try:
                 result = call[0](*call[1:])
+                if type(result) is CoroutineType:
+                    _refuse(result, call[0])
             except StopIteration as error:
                 call = steps.throw(_Stopped(error))
             except Exception as error:  # noqa: BLE001 - the algorithm decides
@@ -37,6 +40,9 @@ def run(steps: Steps[T]) -> T:
         return value
     except _Stopped as stopped:
         source_error = stopped.error
+    except BaseException:
+        steps.close()  # now and in this context, when a KeyboardInterrupt ended a call
+        raise
     raise source_error  # type: ignore[possibly-undefined]  # the loop only ends by an error
 
 
@@ -56,3 +62,11 @@ async def arun(steps: Steps[T]) -> T:
     except StopIteration as end:
         value: T = end.value
         return value
+    except BaseException:
+        steps.close()  # as above; a task that was cancelled may go on with other work
+        raise
+
+
+def _refuse(coroutine: CoroutineType[Any, Any, Any], source: object) -> NoReturn:
+    coroutine.close()
+    raise TypeError(f"{source!r} returned a coroutine; an AsyncLink awaits it")

@@ -10,6 +10,7 @@ There is one algorithm, a generator that calls nothing itself (see ``drivers``).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from time import monotonic
@@ -109,9 +110,8 @@ class Joint(Generic[K, V]):
 
     @property
     def is_tracked(self) -> bool:
-        """Whether invalidating an entity reaches what the link keeps."""
-        use_case = None if self._own is None else self._own.use_case
-        return use_case is not None and use_case.tracked and use_case.key_type is not None
+        """Whether the link's entries are invalidated by what their declaration names."""
+        return self._own is not None and self._own.names_dependencies
 
     def stats(self) -> dict[str, int]:
         """What happened since the process started.
@@ -141,7 +141,8 @@ class Joint(Generic[K, V]):
         try:
             value = yield self.cached, key
         finally:
-            _told.reset(outer)
+            with suppress(ValueError):  # a coroutine may be closed in another context
+                _told.reset(outer)
         if not told:
             yield from self._tell(key, Outcome.HIT)
         return value
@@ -156,7 +157,7 @@ class Joint(Generic[K, V]):
                 kept = yield self._get, key
                 if stamps is None:
                     value = kept
-                else:
+                elif kept is not None:
                     value = yield self._protocol, stamps.runtime, stamps.take(kept)
             except LookupError:
                 pass  # there is nothing
@@ -251,8 +252,8 @@ class Joint(Generic[K, V]):
         if plain and tracked:
             raise self._error(
                 f"an invalidation that reaches {tracked[0]!r} would not reach what {plain[0]!r} "
-                "keeps in its own store; give that link cached= as well, beside its store, or "
-                "track_for_invalidation=False to the other one"
+                "keeps in its own store; give that link cached= as well, beside its store, or let "
+                "the other one name nothing (track_for_invalidation=False for its entity)"
             )
 
     def _error(self, text: str) -> DeclarationError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cache_core.chain.words import NOT_FOUND
 from cache_core.protocol.fetching import fetch
+from cache_core.protocol.lifetime import negative_limit
 from cache_core.protocol.scope import LoadingScope
 from cache_core.wire.entry import digest_of
 
@@ -50,6 +51,7 @@ class Stamps:
         self.runtime = runtime = loading.runtime
         self._plan = runtime.plan(own)
         self._ttl = max(self._plan.local.ttl, self._plan.remote.ttl)
+        self._accept = own.accept
         # Versions that only this process knows say nothing to the next one.
         self._process = runtime.owner if runtime.remote is None else ""
         self._digest = digest_of((), key[1]).hex()
@@ -81,10 +83,14 @@ class Stamps:
             return NOT_FOUND  # whoever has an old value wants a new one
         value, stamp = kept
         process, digest, created_ms, extras = json.loads(stamp)
-        left = self._ttl - max(0.0, self.runtime.clock.wall() - created_ms / 1000)
+        limit = negative_limit(self._plan, value)
+        ttl = self._ttl if limit is None else min(self._ttl, limit)
+        left = ttl - max(0.0, self.runtime.clock.wall() - created_ms / 1000)
         if (process, digest) != (self._process, self._digest) or left <= 0:
             return NOT_FOUND
         if not (yield from self._hold(extras)):
+            return NOT_FOUND
+        if self._accept is not None and not self._accept(value):
             return NOT_FOUND
         self._found.add([thing for thing, _ in extras], [version for _, version in extras])
         self._found.ttl = left
@@ -105,4 +111,7 @@ def stamps_of(own: CachedFunction) -> Stamps | None:
     scope = own.cache.current_scope()
     if not isinstance(scope, LoadingScope) or scope.flight is None:
         return None  # only what leads a flight is kept, and knows what it depends on
+    key: Any = scope.flight.key
+    if key[0][0] != own.use_case.name:
+        return None  # the load of another function, which calls this one past the cache
     return None if own.late is not None else Stamps(own, scope, scope.flight)

@@ -6,22 +6,32 @@ there live beside those that are declared here. What differs is on the page of t
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, ParamSpec, TypeAlias, TypeVar, Union
+from contextvars import copy_context
+from typing import Any, ParamSpec, TypeVar
 
 from cache_core.cache import Cache
+from cache_core.compat.gcache_config import (
+    CacheConfigProvider,
+    CacheLayer,
+    GCacheConfig,
+    GCacheKey,
+    GCacheKeyConfig,
+    RedisConfig,
+    RedisConfigConflict,
+)
+from cache_core.compat.serializers import Serializer, SerializerCodec
 from cache_core.declared import Cached
-from cache_core.errors import CacheCoreError, ConfigurationError, Problem, UseCaseExists
-from cache_core.keys.key import Entity, Key
-from cache_core.keys.text import argument_text
+from cache_core.errors import CacheCoreError, DeclarationError, UseCaseExists
 from cache_core.policy.policy import Policy
 from cache_core.protocol.write import Delivery
 
 __all__ = [
+    "CacheConfigProvider",
     "CacheLayer",
     "GCache",
     "GCacheConfig",
@@ -30,6 +40,7 @@ __all__ = [
     "GCacheKeyConfig",
     "RedisConfig",
     "RedisConfigConflict",
+    "Serializer",
     "UseCaseIsAlreadyRegistered",
 ]
 
@@ -38,172 +49,6 @@ R = TypeVar("R")
 
 GCacheError = CacheCoreError
 UseCaseIsAlreadyRegistered = UseCaseExists
-
-_NAMES_HERE = {
-    "socket_connect_timeout": "connect_timeout",
-    "socket_timeout": "read_timeout",
-}
-
-
-class RedisConfigConflict(ConfigurationError):
-    """Both a Redis and a factory of clients were given."""
-
-
-class CacheLayer(Enum):
-    """Where entries live."""
-
-    NOOP = "noop"
-    LOCAL = "local"
-    REMOTE = "remote"
-
-
-@dataclass(frozen=True)
-class GCacheKeyConfig:
-    """How long and for how many entities a use case is cached, by layer.
-
-    Args:
-        ttl_sec: Seconds; a layer that is not named is off.
-        ramp: Percentage of the entities, 0 to 100; a layer that is not named is off.
-    """
-
-    ttl_sec: Mapping[CacheLayer, float] = field(default_factory=dict)
-    ramp: Mapping[CacheLayer, float] = field(default_factory=dict)
-
-    @classmethod
-    def enabled(cls, ttl_sec: float, use_case: str | None = None) -> GCacheKeyConfig:
-        """Both layers for everybody, for *ttl_sec* seconds; *use_case* says nothing any more."""
-        del use_case
-        layers = (CacheLayer.LOCAL, CacheLayer.REMOTE)
-        return cls(dict.fromkeys(layers, ttl_sec), dict.fromkeys(layers, 100))
-
-    @property
-    def policy(self) -> Policy:
-        """The same as a policy, for ``dump_policies`` and the setting ``use_cases``.
-
-        Raises:
-            ConfigurationError: A number is out of range.
-        """
-        return Policy(
-            ttl_local=self.ttl_sec.get(CacheLayer.LOCAL, 0),
-            ttl_remote=self.ttl_sec.get(CacheLayer.REMOTE, 0),
-            ramp_local=self.ramp.get(CacheLayer.LOCAL, 0),
-            ramp_remote=self.ramp.get(CacheLayer.REMOTE, 0),
-        )
-
-
-@dataclass(frozen=True)
-class GCacheKey:
-    """What is asked for: of a provider, all but *id* and *args*.
-
-    Args:
-        key_type: The kind of entity.
-        id: Its id; empty where a provider is asked, which is asked about use cases.
-        use_case: The use case.
-        args: Pairs of name and argument, as the function gets them.
-    """
-
-    key_type: str
-    id: str
-    use_case: str
-    args: Sequence[tuple[str, Any]] = ()
-
-    @property
-    def urn(self) -> str:
-        """The key for people."""
-        return self.key.urn
-
-    @property
-    def key(self) -> Key:
-        """The key as the cache knows it.
-
-        Raises:
-            UnkeyableValue: The id or an argument has no stable text.
-        """
-        args = sorted((name, argument_text(value)) for name, value in self.args)
-        return Key(self.use_case, Entity.of(self.key_type, self.id), tuple(args))
-
-
-ConfigProvider: TypeAlias = Callable[
-    [GCacheKey], Union[GCacheKeyConfig, Awaitable[Union[GCacheKeyConfig, None]], None]
-]
-
-
-@dataclass(frozen=True)
-class RedisConfig:
-    """Where Redis is.
-
-    Args:
-        username, password, host, port: The server, and any characters.
-        protocol: "redis", or "rediss" for TLS.
-        cluster: Whether it is a node of a Redis Cluster.
-        redis_py_options: ``socket_connect_timeout`` and ``socket_timeout`` in seconds, and
-            ``max_connections``; or options of ``cache_core``. Nothing else.
-    """
-
-    username: str = ""
-    password: str = ""
-    host: str = "localhost"
-    port: int = 6379
-    protocol: str = "redis"
-    cluster: bool = False
-    redis_py_options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The same as options for the setting ``redis``."""
-        login = {"username": self.username, "password": self.password}
-        more = {_NAMES_HERE.get(name, name): v for name, v in self.redis_py_options.items()}
-        return {
-            "host": self.host,
-            "port": self.port,
-            "ssl": self.protocol == "rediss",
-            "cluster": self.cluster,
-            **{name: value for name, value in login.items() if value},
-            **more,
-        }
-
-
-@dataclass(frozen=True)
-class GCacheConfig:
-    """What a ``GCache`` is made of.
-
-    Args:
-        cache_config_provider: Asked for each use case on each call; may be a coroutine function.
-        urn_prefix: Becomes the namespace: "urn:galileo" is "galileo".
-        metrics_prefix, logger: Not used: see ``cache_core.observe`` and the logger ``cache_core``.
-        redis_config: Where Redis is.
-        redis_client_factory: Makes the asyncio client of each event loop, in its place.
-        redis_sync_client_factory: Makes the client for functions that are not coroutine functions.
-        settings: More settings of ``cache_core``, such as ``secrets``.
-    """
-
-    cache_config_provider: ConfigProvider | None = None
-    urn_prefix: str | None = None
-    metrics_prefix: str = "api_"
-    redis_config: RedisConfig | None = None
-    redis_client_factory: Callable[[], Any] | None = None
-    logger: Any = None
-    redis_sync_client_factory: Callable[[], Any] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def redis(self) -> dict[str, Any] | None:
-        """The setting ``redis``; None without one.
-
-        Raises:
-            RedisConfigConflict: A server and a factory were given.
-        """
-        factories = {
-            "async_factory": self.redis_client_factory,
-            "factory": self.redis_sync_client_factory,
-        }
-        given = {name: factory for name, factory in factories.items() if factory is not None}
-        if self.redis_config is None:
-            return given or None
-        if given:
-            found = "given beside redis_client_factory"
-            raise RedisConfigConflict([Problem("redis_config", found, "one of the two")])
-        return self.redis_config.options
 
 
 class GCache:
@@ -222,8 +67,10 @@ class GCache:
     def __init__(self, config: GCacheConfig) -> None:
         self._provider = config.cache_config_provider
         self._key_types: dict[str, str] = {}
+        self._plain: set[str] = set()
+        self._lacks_client = {*(config.redis or {})} == {"async_factory"}
         settings: dict[str, Any] = {
-            "namespace": _namespace(config.urn_prefix),
+            "namespace": config.namespace,
             "redis": config.redis,
         }
         if self._provider is not None:
@@ -240,18 +87,22 @@ class GCache:
         ignore_args: Sequence[str] = (),
         track_for_invalidation: bool = False,
         default_config: GCacheKeyConfig | None = None,
+        serializer: Serializer | None = None,
         **more: Any,
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """As ``Cache.cached``, but that entries are not tracked unless it is said.
 
-        *default_config* counts where the provider says nothing. What gcache did not have, such as
-        *tags*, may be given as well.
+        *default_config* counts where the provider says nothing. The coroutines of a *serializer*
+        may wait for nothing. What gcache did not have, such as *tags*, may be given as well.
 
         Raises:
-            DeclarationError: The arguments do not fit the function, or the use case exists already.
+            DeclarationError: The arguments do not fit the function, or the use case exists already;
+                or it is a plain function, and there are clients for asyncio only.
         """
         if default_config is not None:
             more["policy"] = default_config.policy
+        if serializer is not None:
+            more["codec"] = SerializerCodec(serializer)
         declare = self.cache.cached(
             key_type=key_type,
             id_arg=id_arg,
@@ -263,8 +114,17 @@ class GCache:
         )
 
         def decorate(function: Callable[P, R]) -> Cached[P, R]:
+            is_plain = not inspect.iscoroutinefunction(function)
+            if is_plain and self._lacks_client:
+                raise DeclarationError(
+                    f"{function!r} is a plain function, which runs in its caller's thread here, and "
+                    "redis_client_factory makes clients for asyncio; give GCacheConfig a "
+                    "redis_sync_client_factory, too"
+                )
             cached = declare(function)
             self._key_types[cached.use_case.name] = key_type
+            if is_plain:
+                self._plain.add(cached.use_case.name)
             return cached
 
         return decorate
@@ -310,17 +170,29 @@ class GCache:
         """What the provider says of a use case, or an awaitable of it."""
         assert self._provider is not None  # else nobody asks
         answer = self._provider(GCacheKey(self._key_types.get(use_case, ""), "", use_case))
-        return _awaited(answer) if inspect.isawaitable(answer) else _policy(answer)
+        if not inspect.isawaitable(answer):
+            return _policy(answer)
+        steps = _awaited(answer)
+        return _elsewhere(steps) if use_case in self._plain and _loop_runs() else steps
 
 
 async def _awaited(answer: Awaitable[GCacheKeyConfig | None]) -> Policy | None:
     return _policy(await answer)
 
 
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _elsewhere(steps: Coroutine[Any, Any, Policy | None]) -> Policy | None:
+    """What a coroutine returns, for a plain function that is called on an event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, asyncio.run, steps).result()
+
+
 def _policy(config: GCacheKeyConfig | None) -> Policy | None:
     return None if config is None else config.policy
-
-
-def _namespace(urn_prefix: str | None) -> str:
-    prefix = (urn_prefix or "").removeprefix("urn").lstrip(":")
-    return prefix.replace(":", ".") or "gcache"

@@ -7,7 +7,7 @@ else has changed, and many classes have no equality at all.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cache_core.errors import Unstorable
 from cache_core.layers.sharing import content
@@ -24,6 +24,11 @@ _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 class Incomparable(Exception):
     """Two values have no form in which they can be compared."""
+
+
+def without_source(*_: object) -> NoReturn:
+    """The comparison of values that no source has; shadow reads pass their use case over."""
+    raise Incomparable
 
 
 def agree(compare: Comparator | None, wire: Wire | None, cached: Any, loaded: Any) -> bool:

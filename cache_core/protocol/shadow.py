@@ -20,7 +20,7 @@ from cache_core.events import Layer, Mismatched, RampedDown, Reason, logger
 from cache_core.evidence import Mismatch
 from cache_core.keys.version import version_text
 from cache_core.policy.policy import Policy
-from cache_core.protocol.comparing import agree
+from cache_core.protocol.comparing import agree, without_source
 from cache_core.protocol.failed import Failed
 from cache_core.protocol.fetching import fetch
 from cache_core.protocol.fill import remember_value, settle
@@ -46,6 +46,8 @@ _NEVER_TOLD = "consistency 'ttl' hears of no changes; entries live until their T
 
 def is_drawn(call: Call) -> bool:
     """Whether a hit of *call*, whose use case has shadow reads, is to be checked."""
+    if call.target.compare is without_source:
+        return False
     if call.plan.is_trial:
         return True
     # In an old snapshot the source is not what others see, and says nothing about the cache.

@@ -296,10 +296,17 @@ class Wire:
         return payload
 
     def _packed(self, payload: bytes) -> tuple[bytes, int]:
-        packed = self._compressor.compress(payload) if self._compressor else None
-        if packed is None or self._compressor is None:
+        compressor = self._compressor
+        if compressor is None:
             return payload, 0
-        return packed, self._compressor.id
+        try:
+            packed = compressor.compress(payload)
+            return (payload, 0) if packed is None else (bytes(packed), compressor.id)
+        except Exception as error:
+            raise Unstorable(
+                f"The compressor {type(compressor).__qualname__} does not take a payload of "
+                f"{len(payload)} bytes ({type(error).__qualname__}: {error})."
+            ) from error
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:

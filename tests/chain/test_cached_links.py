@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import copy_context
 
 import pytest
 
 from cache_core import Cache, Outcome, Policy
 from cache_core.chain import NOT_FOUND, Asked, AsyncLink, Link, Stamped
+from cache_core.chain import link as link_module
 from cache_core.errors import DeclarationError
 from cache_core.events import Loaded
 from cache_core.testing import FakeClock, FakeStore
@@ -307,6 +309,123 @@ def test_what_comes_back_out_of_the_users_store_still_depends_on_the_same(make, 
     assert chain.request() == 2
 
 
+def test_a_call_past_the_cache_goes_past_the_users_store(make):
+    """Also inside of another load, whose versions say nothing of this link's entity."""
+    chain = make()
+    outer = chain.cache.cached(use_case="Outer", ttl=60)(lambda: chain.raw.cached.uncached("a"))
+    with chain.cache.enable():
+        assert outer() == "1"
+    chain.write("2")
+    chain.forget()
+    with chain.cache.enable():
+        assert outer() == "2"
+    assert make.kept == ({}, {})
+
+
+def test_a_get_of_the_users_may_say_none_for_nothing(clock):
+    """As it may without a cache beside it; no failure is counted."""
+    cache, kept, asked = Cache(clock=clock), {}, []
+    link = Link(
+        asked.append,
+        get=kept.get,
+        set=kept.__setitem__,
+        cached=cache.cached(use_case="N", ttl=60),
+    )
+    for _ in range(2):
+        with cache.enable():
+            assert link("a") is None
+        cache.runtime.local.clear()
+    assert (asked, link.stats()["failures"], link.stats()["hits"]) == (["a"], 0, 1)
+
+
+def test_what_accept_turns_down_is_not_taken_from_the_users_store(clock):
+    """It would come back for the whole TTL, and the source would never be asked."""
+    cache, asked, good = Cache(clock=clock), [], []
+
+    def read(key):
+        asked.append(key)
+        return len(asked)
+
+    link = Link(
+        read,
+        store={},
+        cached=cache.cached(use_case="C", ttl=60, accept=lambda value: value in good),
+    )
+    for expected in (1, 2, 3):
+        with cache.enable():
+            assert link("a") == expected
+    good.append(3)
+    cache.runtime.local.clear()
+    with cache.enable():
+        assert link("a") == 3
+    assert len(asked) == 3
+
+
+def test_none_is_kept_by_the_users_store_for_as_long_as_the_policy_says(clock):
+    """Its ``negative_ttl``, and not the whole TTL of a value."""
+    cache, rows, asked = Cache(clock=clock), {}, []
+
+    def read(key):
+        asked.append(key)
+        return rows.get(key)
+
+    policy = Policy(ttl=3600, negative_ttl=5)
+    link = Link(read, store={}, cached=cache.cached(use_case="G", policy=policy))
+
+    def request():
+        cache.runtime.local.clear()
+        with cache.enable():
+            return link("a")
+
+    assert [request(), request()] == [None, None]
+    assert asked == ["a"]
+    clock.advance(6)
+    rows["a"] = 1
+    assert request() == 1
+    clock.advance(60)
+    assert (request(), len(asked)) == (1, 2)
+
+
+def test_a_cancelled_call_leaves_nothing_behind_in_its_task(clock):
+    """A task that goes on after its time was up does not collect what its later calls tell."""
+    cache, told = Cache(clock=clock), []
+
+    async def slow(key):
+        await asyncio.Event().wait()
+
+    async def main():
+        link = AsyncLink(slow, cached=cache.cached(use_case="S", ttl=60), inspect=told.append)
+        call = link(1)
+        with cache.enable():
+            asked = call.send(None)
+            assert link_module._told.get() is not None
+            with pytest.raises(asyncio.CancelledError) as raised:
+                call.throw(asyncio.CancelledError())
+        asked.cancel()
+        assert link_module._told.get() is None, raised
+
+    asyncio.run(main())
+    assert told == [Asked(None, 1, MISS)]
+
+
+def test_a_call_may_be_closed_in_another_context(clock):
+    """As a task is that its loop never came back to; that is no error."""
+    cache = Cache(clock=clock)
+
+    async def slow(key):
+        await asyncio.sleep(60)
+
+    async def main():
+        link = AsyncLink(
+            slow, cached=cache.cached(use_case="S", ttl=60), inspect=lambda asked: None
+        )
+        call = link(1)
+        copy_context().run(call.send, None)
+        call.close()
+
+    asyncio.run(main())
+
+
 def test_an_early_refresh_asks_the_source(clock):
     """The copy in the user's store is valid, but no newer than what is to be refreshed."""
     cache, rows = Cache(clock=clock, background_workers=1), {"a": "1"}
@@ -375,6 +494,27 @@ def test_an_invalidation_that_would_stop_half_way_is_refused(declare):
     """A store without stamps cannot stand in a chain that can be invalidated, above or below."""
     with pytest.raises(DeclarationError, match="'plain' keeps in its own store"):
         declare(Cache())
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"tags": "menu"},
+        {"tags": lambda key: f"of {key}"},
+        {"depends_on": [("owner", 7)]},
+        {"result_tags": lambda value: value},
+        {"tenant": {"organization": "key"}},
+        {"version": lambda key: 1},
+        {"tags": "menu", "key_type": "x", "id_arg": "key", "track_for_invalidation": False},
+    ],
+    ids=" ".join,
+)
+def test_whatever_the_declaration_names_must_reach_every_link(named):
+    """A tag is no less than an entity: what a plain store keeps would outlive its invalidation."""
+    plain = Link(str, name="plain", store={})
+    cached = Cache().cached(use_case="A", ttl=60, **named)
+    with pytest.raises(DeclarationError, match="'plain' keeps in its own store"):
+        Link(plain, cached=cached)
 
 
 def test_who_wants_no_invalidation_may_mix(clock):

@@ -201,6 +201,27 @@ def test_a_stop_iteration_of_the_source_is_passed_on(bucket):
         Link(Link(exhausted, store={}), store={})("a")
 
 
+def unnoticed(key):
+    """A coroutine, of a function that does not look like a coroutine function."""
+    return awaited(str)(key)
+
+
+@pytest.mark.parametrize("place", ["source", "key", "value"])
+def test_a_coroutine_is_no_value_of_a_sync_link(bucket, place):
+    """Nobody would await it, and a second reader could not: it is refused where it comes from."""
+    options = {"source": bucket.read, "store": {}, place: unnoticed}
+    with pytest.raises(TypeError, match="an AsyncLink awaits it"):
+        Link(**options)("a")
+    assert options["store"] == {}
+
+
+def test_a_get_that_returns_a_coroutine_has_failed(bucket):
+    """Its link goes past it to the source, as past every get that fails."""
+    link = Link(bucket.read, get=unnoticed, set=lambda key, value: None)
+    assert link("a") == "1"
+    assert link.stats()["failures"] == 1
+
+
 def test_a_cancelled_call_keeps_nothing(bucket):
     """Cancelling is no failure of a layer."""
     kept = {}

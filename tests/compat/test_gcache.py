@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextvars import ContextVar
 
 import pytest
 
-from cache_core import ConfigurationError, Delivery, dump_policies, load_policies
+from cache_core import ConfigurationError, DeclarationError, Delivery, dump_policies, load_policies
 from cache_core.compat.gcache import (
+    CacheConfigProvider,
     CacheLayer,
     GCache,
     GCacheConfig,
@@ -16,6 +19,7 @@ from cache_core.compat.gcache import (
     GCacheKeyConfig,
     RedisConfig,
     RedisConfigConflict,
+    Serializer,
     UseCaseIsAlreadyRegistered,
 )
 
@@ -212,6 +216,178 @@ def test_configurations_become_policies():
         GCacheKeyConfig(ramp={CacheLayer.LOCAL: 150}).policy  # noqa: B018 - reading it is the test
 
 
+def test_layers_may_be_named_by_texts():
+    """As in configurations that come from JSON; gcache took both, too."""
+    named = GCacheKeyConfig(ttl_sec={"local": 5, "REMOTE": 10}, ramp={CacheLayer.LOCAL: 100})
+    assert named.ttl_sec == {CacheLayer.LOCAL: 5, CacheLayer.REMOTE: 10}
+    assert named.policy.ttl_local == 5
+    with pytest.raises(ConfigurationError, match="ttl_sec is given for 'disk'; expected 'local'"):
+        GCacheKeyConfig(ttl_sec={"disk": 5})
+
+
+COLLECTION = {
+    "A": {"ttl_sec": {"local": 1, "remote": 2}, "ramp": {"local": 10, "remote": 20}},
+    "B": {
+        "default": {"ttl_sec": {"local": 3}, "ramp": {"local": 100}},
+        "eu": {"ttl_sec": {}, "ramp": {}},
+    },
+}
+
+
+def test_collections_of_configurations_are_read_and_written():
+    """By use case, or by use case and environment; the older form of texts in JSON is read, too."""
+    configs = GCacheKeyConfig.load_configs(COLLECTION)
+    assert configs["A"] == GCacheKeyConfig(
+        ttl_sec={CacheLayer.LOCAL: 1, CacheLayer.REMOTE: 2},
+        ramp={CacheLayer.LOCAL: 10, CacheLayer.REMOTE: 20},
+    )
+    assert configs["B"]["default"].ttl_sec == {CacheLayer.LOCAL: 3}
+    assert json.loads(GCacheKeyConfig.dump_configs(configs)) == COLLECTION
+    texts = {"A": configs["A"].dumps(), "B": {"eu": GCacheKeyConfig().dumps()}}
+    again = GCacheKeyConfig.load_configs(json.dumps(texts))
+    assert again == {"A": configs["A"], "B": {"eu": GCacheKeyConfig()}}
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["answers at once", "waits"])
+def test_a_coroutine_provider_is_asked_for_a_plain_function_on_a_loop(make, waits):
+    """A view that is a coroutine calls plain cached functions; gcache cached these, too."""
+    runs: list[int] = []
+    seen: list[str] = []
+    name: ContextVar[str] = ContextVar("name")
+
+    async def ask(key: GCacheKey) -> GCacheKeyConfig:
+        if waits:
+            await asyncio.sleep(0.001)
+        seen.append(name.get())
+        return BOTH
+
+    provider: CacheConfigProvider = ask
+    gcache = make(cache_config_provider=provider)
+
+    @gcache.cached(key_type="user_id", id_arg="id", use_case="Get")
+    def get(id: int) -> int:
+        runs.append(id)
+        return id
+
+    async def view() -> list[int]:
+        name.set("the caller's")
+        with gcache.enable():
+            found = get(7)
+        with gcache.enable():
+            return [found, get(7)]
+
+    assert asyncio.run(view()) == [7, 7]
+    assert runs == [7]
+    assert set(seen) == {"the caller's"}
+
+
+class Celsius:
+    """What no codec of ours takes."""
+
+    def __init__(self, degrees: float) -> None:
+        self.degrees = degrees
+
+    def __reduce__(self):
+        raise TypeError("not by pickle")
+
+
+class AsText(Serializer):
+    async def dump(self, obj: Celsius) -> str:
+        return f"{obj.degrees} °C"
+
+    async def load(self, data: bytes | str) -> Celsius:
+        assert isinstance(data, str)
+        return Celsius(float(data.split()[0]))
+
+
+class AsBytes:
+    async def dump(self, obj: Celsius) -> bytes:
+        return b"t" + str(obj.degrees).encode()
+
+    async def load(self, data: bytes | str) -> Celsius:
+        assert isinstance(data, bytes)
+        return Celsius(float(data[1:]))
+
+
+REMOTE_ONLY = GCacheKeyConfig(ttl_sec={CacheLayer.REMOTE: 60}, ramp={CacheLayer.REMOTE: 100})
+
+
+def declare_weather(gcache: GCache, serializer):
+    runs: list[int] = []
+
+    @gcache.cached(
+        key_type="city",
+        id_arg="city",
+        use_case="GetWeather",
+        default_config=REMOTE_ONLY,
+        serializer=serializer,
+    )
+    def get_weather(city: int):
+        runs.append(city)
+        return Celsius(21.5)
+
+    return get_weather, runs
+
+
+@pytest.mark.parametrize("serializer", [AsText(), AsBytes()], ids=["text", "bytes"])
+def test_a_serializer_of_coroutines_writes_and_reads_entries(make, redis_config, serializer):
+    """Text comes back to it as text, and bytes as bytes."""
+    gcache = make(redis_config=redis_config, settings={"secrets": ("a secret of 16 bytes",)})
+    get_weather, runs = declare_weather(gcache, serializer)
+    for _ in range(2):
+        with gcache.enable():
+            assert get_weather(7).degrees == 21.5
+    assert runs == [7]
+
+
+def test_a_serializer_needs_signed_entries_unless_it_says_no(make, redis_config, caplog):
+    """It may be pickle, and a stranger's pickle is code; without secrets the log says so."""
+    serializer = AsText()
+    unsigned = make(redis_config=redis_config)
+    get_weather, runs = declare_weather(unsigned, serializer)
+    for _ in range(2):
+        with unsigned.enable():
+            assert get_weather(7).degrees == 21.5
+    assert runs == [7, 7]
+    assert "'gcache serializer' without a secret" in caplog.text
+    serializer.needs_signature = False
+    unsigned = make(redis_config=redis_config)
+    get_weather, runs = declare_weather(unsigned, serializer)
+    for _ in range(2):
+        with unsigned.enable():
+            get_weather(7)
+    assert runs == [7]
+
+
+def test_a_serializer_that_waits_is_no_error_of_the_caller(make, redis_config):
+    """Nothing is kept, and the function's value is there."""
+
+    class Waits(AsText):
+        async def dump(self, obj: Celsius) -> str:
+            await asyncio.sleep(0)
+            return ""
+
+    gcache = make(redis_config=redis_config, settings={"secrets": ("a secret of 16 bytes",)})
+    get_weather, runs = declare_weather(gcache, Waits())
+    for _ in range(2):
+        with gcache.enable():
+            assert get_weather(7).degrees == 21.5
+    assert runs == [7, 7]
+
+
+def test_a_key_may_be_made_as_it_was_there():
+    """With what its declaration says here; it is the same key."""
+    key = GCacheKey(
+        key_type="user_id",
+        id="7",
+        use_case="Get",
+        invalidation_tracking=True,
+        default_config=BOTH,
+        serializer=None,
+    )
+    assert key.key == GCacheKey("user_id", "7", "Get").key
+
+
 def test_clients_may_be_made_by_factories(make, redis_server):
     """One factory for event loops, one for functions that are not coroutine functions."""
     redis = pytest.importorskip("redis")
@@ -225,6 +401,14 @@ def test_clients_may_be_made_by_factories(make, redis_server):
     with gcache.enable():
         read("7")
     assert gcache.cache.stats()["use_cases"]["GetUserProfile"]["bytes_written"] > 0
+
+
+def test_a_plain_function_needs_a_client_of_its_own(make):
+    """It ran on a loop there; here nothing of it would ever be cached, and nobody told."""
+    gcache = make(redis_client_factory=object)
+    with pytest.raises(DeclarationError, match="redis_sync_client_factory"):
+        declare(gcache)
+    declare(make(redis_client_factory=object, redis_sync_client_factory=object))
 
 
 def test_two_ways_to_redis_are_a_conflict(redis_config):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import threading
-from math import inf
+import time
+from contextlib import suppress
+from math import inf, nan
+from random import Random
+from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -87,6 +91,16 @@ def test_lru_keeps_what_was_read():
     assert "c" in layer.entries
 
 
+def test_lru_gives_a_second_chance_to_so_many_at_most():
+    """One write does not go through all entries while others wait for the lock."""
+    layer = make(ORDERS["lru"], max_entries=5_000)
+    put(layer, *range(5_000))
+    read(layer, *range(5_000))
+    put(layer, "new")
+    assert sum(entry.hot for entry in layer.entries.values()) >= 3_900
+    assert "new" in layer.entries
+
+
 def test_lru_counts_a_new_value_as_a_use():
     """Who is set again is not the next to go (C9)."""
     layer = make(ORDERS["lru"], max_entries=2)
@@ -134,6 +148,44 @@ def test_lfu_forgets_past_fame():
         put(layer, number)
         read(layer, number)
     assert "once famous" not in layer.entries
+
+
+def test_lfu_makes_room_when_everything_was_famous():
+    """When other keys are asked for, they are hits as often as the old ones were, soon enough."""
+    layer, dice = make(ORDERS["lfu"], max_entries=200), Random(1)
+
+    def hits_of(name, requests):
+        hits = 0
+        for _ in range(requests):
+            key = (name, int(2000 ** dice.random()))  # Zipf's law
+            if key in layer.entries:
+                hits += 1
+                read(layer, key)
+            else:
+                put(layer, key)
+        return hits / requests
+
+    old = hits_of("old", 20_000)
+    hits_of("new", 5_000)
+    assert hits_of("new", 5_000) > 0.9 * old > 0.5
+
+
+def test_ttl_goes_by_the_new_value_of_a_key():
+    """What was set again lives longer than its neighbours, wherever it stood (C9 of this order)."""
+    clock = FakeClock(0)
+    layer = make(ORDERS["ttl"], clock, max_entries=3)
+
+    def put_for(key, seconds):
+        now = clock.monotonic()
+        layer.put(key, Entry(key, created=now, expires=now + seconds))
+        clock.advance(1)
+
+    for key, seconds in (("a", 60), ("b", 60), ("c", 60), ("a", 60), ("d", 60)):
+        put_for(key, seconds)
+    assert set(layer.entries) == {"a", "c", "d"}
+    put_for("a", 5)
+    put_for("e", 60)
+    assert set(layer.entries) == {"c", "d", "e"}
 
 
 def test_ttl_lets_go_first_what_ends_first():
@@ -213,7 +265,7 @@ def test_cleaning_up_removes_what_is_past_its_time():
 
 
 class Watched:
-    """A layer that tells of rounds.
+    """A cache whose layer tells of rounds.
 
     Args:
         fails: How many of them fail.
@@ -221,6 +273,7 @@ class Watched:
 
     def __init__(self, fails=0):
         self.fails, self.rounds, self.round = fails, 0, threading.Event()
+        self.runtime = self.local = self
 
     def discard_expired(self):
         self.rounds += 1
@@ -231,24 +284,82 @@ class Watched:
 
 def test_cleaning_up_runs_beside_and_can_be_stopped():
     """Started twice it runs once; stopped it is over; it can begin again."""
-    layer, threads = Watched(), threading.active_count()
-    cleanup = Cleanup(layer, seconds=0.001)
+    cache, threads = Watched(), threading.active_count()
+    cleanup = Cleanup(cache, seconds=0.001)
     for _ in range(2):
         cleanup.start()
         cleanup.start()
         assert threading.active_count() == threads + 1
         assert cleanup.is_running
-        assert layer.round.wait(10)
+        assert cache.round.wait(10)
         cleanup.stop()
         assert not cleanup.is_running
         assert threading.active_count() == threads
-        layer.round.clear()
+        cache.round.clear()
     cleanup.stop()
+
+
+def test_threads_that_start_it_at_a_time_start_one(monkeypatch):
+    """A second thread would run for ever, since nobody could stop it."""
+    cleanup, made = Cleanup(cache := Watched(), seconds=60), []
+    both = threading.Barrier(2)
+
+    class Slow(threading.Thread):
+        def start(self):
+            made.append(self)
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.2)
+            super().start()
+
+    starting = [threading.Thread(target=cleanup.start) for _ in range(2)]
+    monkeypatch.setattr(threading, "Thread", Slow)
+    for thread in starting:
+        thread.start()
+    for thread in starting:
+        thread.join()
+    cleanup.stop()
+    assert len(made) == 1
+    assert cache.rounds == 0
 
 
 def test_a_round_that_fails_is_not_the_last_one(caplog):
     """It is logged, and the next one comes."""
-    layer = Watched(fails=1)
-    with Cleanup(layer, seconds=0.001):
-        assert layer.round.wait(10)
+    cache = Watched(fails=1)
+    with Cleanup(cache, seconds=0.001):
+        assert cache.round.wait(10)
     assert caplog.messages == ["Removing expired entries failed and is tried again"]
+
+
+def test_cleaning_up_follows_a_new_configuration():
+    """The layer of now is cleaned, not the one that was there when it began."""
+    clock = FakeClock(0)
+    cache = Cache(clock=clock, default={"ttl": 10})
+    get = cache.cached(use_case="Get")(lambda: 1)
+    with Cleanup(cache, seconds=0.001):
+        cache.configure(default={"ttl": 20})
+        with cache.enable():
+            get()
+        entries = cache.runtime.local.entries
+        assert len(entries) == 1
+        clock.advance(20)
+        end = time.monotonic() + 10
+        while entries and time.monotonic() < end:
+            time.sleep(0.001)
+    assert not entries
+
+
+def test_cleaning_up_ends_with_its_cache():
+    """The thread keeps no cache alive that nobody else has."""
+    cleanup = Cleanup(cache := Watched(), seconds=0.001)
+    cleanup.start()
+    thread, alive = cleanup._thread, ref(cache)
+    del cache.runtime, cache.local, cache
+    thread.join(10)
+    assert (alive(), cleanup.is_running) == (None, False)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, inf, nan, 1e300])
+def test_a_time_to_wait_that_is_none_is_refused(seconds):
+    """It would never wait, or end with an error that nobody sees."""
+    with pytest.raises(ValueError, match="give a positive number"):
+        Cleanup(Watched(), seconds=seconds)

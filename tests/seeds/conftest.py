@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import redis
 
@@ -9,6 +11,16 @@ from cache_core import Cache
 
 SECRET = "only for the tests of defects of seeds"
 PATIENT = {"connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
+
+
+def all_wait(cache, number, seconds=10):
+    """To be called by a loader: returns when so many callers wait for it, at the latest in time."""
+    end = time.monotonic() + seconds
+    flights = cache.runtime.flights._flights
+    while time.monotonic() < end:
+        if sum(flight.passengers for flight in list(flights.values())) >= number:
+            return
+        time.sleep(0.001)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from contextvars import ContextVar
 from types import SimpleNamespace
 
 import flask
@@ -14,6 +15,7 @@ import pytest
 from cache_core import Cache
 from cache_core.session import once_in
 from cache_core.testing import FakeClock
+from tests.seeds.conftest import all_wait
 
 
 class Source:
@@ -26,6 +28,7 @@ class Source:
 
     def __init__(self, session, cache=None, use_case="Get", **options):
         self.revisions, self.loads, self.asked = {}, [], []
+        self.meanwhile = lambda: None
         self.cache = cache or Cache()
 
         @self.cache.cached(
@@ -33,6 +36,7 @@ class Source:
         )
         def get(name):
             self.loads.append(name)
+            self.meanwhile()
             return f"{name}{self.revisions.get(name, 1)}"
 
         self.get = get
@@ -110,6 +114,7 @@ def test_l4_coroutine_functions_are_cached_and_may_have_coroutine_versions():
 def test_l5_loads_are_shared_and_more_than_one_entry_is_kept():
     """Ten threads are one load; what was asked before is still there, up to the limit."""
     source = Source({}, Cache(local_max_entries=50, local_eviction="lru"))
+    source.meanwhile = lambda: all_wait(source.cache, 9)
     start = threading.Barrier(10)
 
     def call():
@@ -121,6 +126,8 @@ def test_l5_loads_are_shared_and_more_than_one_entry_is_kept():
         thread.start()
     for thread in threads:
         thread.join()
+    assert source.loads == ["a"]
+    source.meanwhile = lambda: None
     for name in ("b", "a", "c", "a"):
         source(name)
     assert source.loads == ["a", "b", "c"]
@@ -191,6 +198,54 @@ def test_without_a_session_each_call_asks():
         source.revisions["a"] = revision
         assert source("a") == f"a{revision}"
     assert source.asked == ["a"] * 3
+
+
+def test_a_context_variable_is_a_session_where_it_is_set():
+    """Its ``get`` raises where there is none; then each call asks."""
+    current = ContextVar("current")
+    source = Source(current.get)
+    assert [source("a"), source("a")] == ["a1", "a1"]
+    token = current.set({})
+    assert [source("a"), source("a")] == ["a1", "a1"]
+    current.reset(token)
+    assert source.asked == ["a"] * 3
+
+
+def test_functions_that_come_and_go_have_their_own_answers():
+    """Python gives the address of one that is gone to the next one."""
+    session = {}
+    for number in range(50):
+        remembered = once_in(session, lambda name, number=number: number)
+        assert remembered("a") == number
+        del remembered
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_an_argument_without_stable_text_is_asked_for_each_time(is_async):
+    """A connection or an object that is no part of the key does not keep the result from being kept."""
+    cache, loads, asked = Cache(), [], []
+
+    def version(database, name):
+        asked.append(name)
+        return 1
+
+    async def aversion(database, name):
+        return version(database, name)
+
+    options = {"ttl": 60, "ignore_args": ["database"]}
+
+    @cache.cached(use_case="Get", version=once_in({}, version), **options)
+    def get(database, name):
+        loads.append(name)
+
+    @cache.cached(use_case="AGet", version=once_in({}, aversion), **options)
+    async def aget(database, name):
+        loads.append(name)
+
+    for _ in range(3):
+        with cache.enable():
+            asyncio.run(aget(object(), "a")) if is_async else get(object(), "a")
+    assert (loads, asked) == (["a"], ["a"] * 3)
 
 
 def test_a_version_that_raises_is_not_remembered():

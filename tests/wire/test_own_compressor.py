@@ -53,6 +53,29 @@ def test_it_writes_and_reads_entries(compressor):
     assert hits["remote"] == 1
 
 
+class Fails(Bzip2):
+    def compress(self, payload: bytes) -> bytes | None:
+        raise MemoryError
+
+
+class ReturnsText(Bzip2):
+    def compress(self, payload: bytes) -> bytes | None:
+        return payload.decode()  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("compressor", [Fails(), ReturnsText()], ids=["fails", "returns a text"])
+def test_one_that_fails_costs_the_store_and_not_the_memory(compressor):
+    """As with a codec that fails, what cannot go to the store is kept in this process."""
+    store, loads = FakeStore(FakeClock()), []
+    cache = Cache(clock=store.clock, remote=store, compressor=compressor)
+    get = cache.cached(use_case="Get", ttl=60)(lambda: loads.append(1))
+    for _ in range(2):
+        with cache.enable():
+            get()
+    assert (loads, store.entries) == ([1], {})
+    assert cache.stats()["use_cases"]["Get"]["errors"] == {"remote": {"unstorable": 1}}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
