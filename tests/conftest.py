@@ -22,12 +22,18 @@ SERVER_FIXTURES = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test that uses a server of ours, so that ``-m 'not redis'`` leaves them out."""
+    """Marks every test that uses a server of ours, so that ``-m 'not redis'`` leaves them out.
+
+    Properties run without a tracer: they take the same lines a hundred times, and the examples
+    beside them measure those.
+    """
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         for name, fixtures in SERVER_FIXTURES.items():
             if fixtures & used:
                 item.add_marker(name)
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")

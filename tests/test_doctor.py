@@ -183,7 +183,7 @@ def test_the_worst_comes_first():
 
 
 def of_redis(server, **policy):
-    cache = Cache(redis=server.url, secrets=SECRET, namespace="doctor")
+    cache = Cache(redis=server.patient_url, secrets=SECRET, namespace="doctor")
 
     @cache.cached(use_case="GetMenu", policy=Policy(ttl=60, **policy))
     def get_menu():

@@ -80,7 +80,7 @@ def remote(request):
         return
     server = request.getfixturevalue("redis_server")
     server.flush()
-    yield {"redis": server.url}
+    yield {"redis": server.patient_url}
 
 
 @pytest.fixture

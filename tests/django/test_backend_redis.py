@@ -68,7 +68,7 @@ class Evil:
 
 def until(condition):
     """Waits for what a server does in its own time."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -404,7 +404,7 @@ def test_a_redis_that_hangs_costs_little(private_redis, reach):
     began = time.monotonic()
     for _ in range(200):
         assert cache.get("key") is None
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert cache.stats()["breaker"] == "open"
     server.resume()
 

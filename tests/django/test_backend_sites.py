@@ -104,7 +104,7 @@ def test_a_session_without_redis_is_an_error_at_once(private_redis):
         began = time.monotonic()
         with pytest.raises(redis.exceptions.ConnectionError):
             SessionStore().create()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         assert SessionStore("x" * 32).load() == {}
         with pytest.raises(UpdateError):
             SessionStore("x" * 32).save()

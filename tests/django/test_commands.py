@@ -241,7 +241,7 @@ def test_a_process_exits_with_these_codes(redis_server):
     """As a shell sees it: output and errors apart, and Redis explained from another process."""
     code = (
         "import sys; from django.conf import settings; from tests import settings as own\n"
-        f"own.CACHE_CORE = {{'REDIS': {redis_server.url!r}, 'NAMESPACE': 'commands'}}\n"
+        f"own.CACHE_CORE = {{'REDIS': {redis_server.patient_url!r}, 'NAMESPACE': 'commands'}}\n"
         "from django.core.management import execute_from_command_line as run\n"
         "run(['manage.py', 'cache_core', *sys.argv[1:]])"
     )
@@ -252,7 +252,7 @@ def test_a_process_exits_with_these_codes(redis_server):
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
     author = Author.objects.create(name="Ada")
-    settings = {"REDIS": redis_server.url, "NAMESPACE": "commands"}
+    settings = {"REDIS": redis_server.patient_url, "NAMESPACE": "commands"}
     with override_settings(CACHE_CORE=settings):
         cache.flush()
         with cache.enable():

@@ -33,38 +33,33 @@ def start(environment, *args):
     )
 
 
-def run_once(environment):
-    with start(environment, "--once") as process:
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    assert output.endswith("All as said.\n")
-    assert "NOT SO" not in output
-    assert "Traceback" not in output
-    return output
-
-
-def test_the_story_is_true(environment):
-    """Each step of the narrated run checks its own promise; the exit code says so."""
-    output = run_once(environment)
-    assert "Nearest, ramp   0 %" in output
-    assert "committed: Paris again" in output
+def is_true(output):
+    return "All as said.\n" in output and "NOT SO" not in output and "Traceback" not in output
 
 
 def test_the_story_is_true_over_redis(environment, redis_server):
-    """The same with a Redis behind the process's memory."""
-    assert "a Redis and this process" in run_once(
-        {**environment, "CACHE_CORE_REDIS_URL": redis_server.url}
-    )
+    """Each step of the narrated run checks its own promise; the exit code says so."""
+    with start(
+        {**environment, "CACHE_CORE_REDIS_URL": redis_server.patient_url}, "--once"
+    ) as process:
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert is_true(output), output
+    assert output.endswith("All as said.\n")
+    assert "a Redis and this process" in output
 
 
 def test_it_serves_until_it_is_interrupted(environment):
-    """Afterwards it names its pages and serves them; Ctrl-C ends it without a traceback."""
+    """The story is true in memory alone; then it serves its pages until Ctrl-C, which is no error."""
     with start(environment) as process:
         output = ""
         while "Ctrl-C ends it." not in output:
             line = process.stdout.readline()
             assert line, output
             output += line
+        assert is_true(output), output
+        assert "Nearest, ramp   0 %" in output
+        assert "committed: Paris again" in output
         site = re.search(r"http://127\.0\.0\.1:\d+", output)[0]
         for page in (
             "/",

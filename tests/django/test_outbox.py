@@ -396,11 +396,11 @@ def test_a_writer_that_is_killed_after_commit_has_told(redis_server, ada, monkey
     """Kill -9 between COMMIT and invalidation: another process delivers what it had to say."""
     monkeypatch.setattr(outbox_module, "PATIENCE", timedelta(0))
     namespace = f"killed{ada.pk}"
-    settings = {"OUTBOX": True, "REDIS": redis_server.url, "NAMESPACE": namespace}
+    settings = {"OUTBOX": True, "REDIS": redis_server.patient_url, "NAMESPACE": namespace}
     with override_settings(CACHE_CORE=settings):
         with project_cache.enable():
             assert get_author(ada.pk) == "Ada"
-        command = [sys.executable, "-c", DYING, redis_server.url, namespace, str(ada.pk)]
+        command = [sys.executable, "-c", DYING, redis_server.patient_url, namespace, str(ada.pk)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
         assert done.returncode == -signal.SIGKILL

@@ -59,9 +59,12 @@ class Other:
 
 def test_a_commit_here_is_seen_there(redis_server):
     """The other process is served from Redis and its memory until the COMMIT, then it is fresh."""
-    settings = {"REDIS": redis_server.url, "NAMESPACE": "django-two"}
+    settings = {"REDIS": redis_server.patient_url, "NAMESPACE": "django-two"}
     author = Author.objects.create(name="Ada")
-    with override_settings(CACHE_CORE=settings), Other(redis_server.url, "django-two") as other:
+    with (
+        override_settings(CACHE_CORE=settings),
+        Other(redis_server.patient_url, "django-two") as other,
+    ):
         with cache.enable():
             assert get_author(author.pk) == "Ada"
         assert other.get_author(author) == ("Ada", 0)

@@ -48,7 +48,7 @@ def worker(redis_server, request):
     def make(rows, secret="only for tests"):
         cache, app = CacheCore(), Flask("worker")
         app.secret_key = secret
-        config = {"REDIS": redis_server.url, "NAMESPACE": namespace, "DEFAULT": {"TTL": 60}}
+        config = {"REDIS": redis_server.patient_url, "NAMESPACE": namespace, "DEFAULT": {"TTL": 60}}
         cache.init_app(app, config)
         made.append(cache)
         loads = []
@@ -71,7 +71,7 @@ def worker(redis_server, request):
 def elsewhere(redis_server, namespace, work, secret="only for tests"):
     """What another process prints that does *work*."""
     done = subprocess.run(
-        [*PYTHON, textwrap.dedent(SCRIPT), redis_server.url, namespace, secret, work],
+        [*PYTHON, textwrap.dedent(SCRIPT), redis_server.patient_url, namespace, secret, work],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -49,7 +49,7 @@ def program(name, url, says=""):
 )
 def test_a_process_ends_by_itself_and_leaves_nothing(redis_server, name):
     """No thread, no socket, no word on stderr: see the function of that name in ``lifetimes``."""
-    with program(name, redis_server.url):
+    with program(name, redis_server.patient_url):
         pass
 
 
@@ -117,7 +117,7 @@ def both(port):
 def test_preloaded_workers_hear_of_each_others_writes(redis_server, workers):
     """The cache was used before the fork; each worker has connections and a feed of its own."""
     redis_server.flush()
-    with gunicorn(redis_server.url, *workers) as (_, port):
+    with gunicorn(redis_server.patient_url, *workers) as (_, port):
         before = set(both(port).values())
         assert answer(port, "POST", "/1")["delivery"] == "ok"
         until(lambda: not before & set(both(port).values()))
@@ -126,7 +126,7 @@ def test_preloaded_workers_hear_of_each_others_writes(redis_server, workers):
 def test_workers_that_are_replaced_go_on(redis_server):
     """SIGHUP ends the workers and forks new ones from the process that has loaded the site."""
     redis_server.flush()
-    with gunicorn(redis_server.url) as (process, port):
+    with gunicorn(redis_server.patient_url) as (process, port):
         before = both(port)
         process.send_signal(signal.SIGHUP)
         until(lambda: (found := answer(port, "GET", "/1")) and found["pid"] not in before)

@@ -355,7 +355,7 @@ def redis_cache(redis_server):
     made = []
 
     def make(**settings):
-        made.append(Cache(namespace="shop", redis=redis_server.url, **settings))
+        made.append(Cache(namespace="shop", redis=redis_server.patient_url, **settings))
         return made[-1]
 
     yield make

@@ -20,7 +20,9 @@ def test_redis_py(wheel, version, tmp_path, redis_server):
     )
     redis_server.flush()
     # Old releases of redis-py warn of themselves on a new Python.
-    done = wheels.run(python, "-I", wheels.HERE / "smoke_redis.py", redis_server.url, cwd=tmp_path)
+    done = wheels.run(
+        python, "-I", wheels.HERE / "smoke_redis.py", redis_server.patient_url, cwd=tmp_path
+    )
     assert done == "ok\n"
 
 

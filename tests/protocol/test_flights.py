@@ -152,7 +152,7 @@ def test_a_cancelled_leader_hands_over(make_cache: Make) -> None:
             while waiters(cache) < 1:
                 await asyncio.sleep(0)
             leader.cancel()
-            value = await asyncio.wait_for(follower, 5)
+            value = await asyncio.wait_for(follower, 20)
             assert leader.cancelled()
             return value
 

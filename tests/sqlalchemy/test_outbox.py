@@ -251,7 +251,7 @@ def test_a_writer_that_is_killed_after_its_commit(tmp_path, redis_server):
     with orm.Session(engine) as session:
         session.add(Customer(id=1, name="old"))
         session.commit()
-    cache = Cache(redis=redis_server.url, namespace="dying", default=Policy(ttl=60))
+    cache = Cache(redis=redis_server.patient_url, namespace="dying", default=Policy(ttl=60))
 
     @cache.cached(key_type="customer", id_arg="id", use_case="Name")
     def name(id):
@@ -264,7 +264,13 @@ def test_a_writer_that_is_killed_after_its_commit(tmp_path, redis_server):
 
     try:
         assert [ask(), ask()] == ["old", "old"]
-        command = [sys.executable, "-m", "tests.sqlalchemy.dying_writer", path, redis_server.url]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.sqlalchemy.dying_writer",
+            path,
+            redis_server.patient_url,
+        ]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
         assert ask() == "old"
         assert Outbox(cache, sa.MetaData()).relay(engine) == 1

@@ -157,13 +157,13 @@ def together(*calls):
         return [future.result() for future in [pool.submit(call) for call in calls]]
 
 
-def meet(number):
-    """What a loader waits at until *number* loads run at once, or one was alone for a while."""
+def meet(number, seconds=20):
+    """What a loader waits at until *number* loads run at once, or one was alone for *seconds*."""
     barrier = threading.Barrier(number)
 
     def wait():
         try:
-            barrier.wait(0.2)
+            barrier.wait(seconds)
         except threading.BrokenBarrierError:
             pass
 
@@ -185,7 +185,7 @@ def hold_the_first(source):
 
 def test_a_shared_load_is_one_flight(source):
     """Threads that need the same at the same time do not overlap."""
-    source.before_return = meet(2)
+    source.before_return = meet(2, seconds=0.2)
     with assert_single_flight(source.cache):
         together(*[source.request] * 4)
 

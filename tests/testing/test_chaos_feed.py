@@ -197,7 +197,7 @@ def test_store_and_feed_are_disturbed_apart(cache, store, clock):
 def test_over_redis_a_lost_message_is_seen_within_the_lease(redis_server, transport):
     """The connection's own thread finds that no heartbeat comes, and connects anew."""
     settings = {
-        "redis": {"url": redis_server.url, "feed": transport},
+        "redis": {"url": redis_server.patient_url, "feed": transport},
         "namespace": f"chaos-{transport}",
         "secrets": ["s" * 32],
     }

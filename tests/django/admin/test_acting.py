@@ -48,6 +48,7 @@ def test_an_action_for_all_that_was_found(boss, ramp):
     assert (ramp(NAME), ramp(OTHER)) == (100, 5)
 
 
+@pytest.mark.no_cover  # a thousand lines take the same way
 def test_more_than_a_thousand_can_be_chosen(boss, monkeypatch):
     """What the page that asks sends is few fields, however many use cases there are."""
     own = cache._functions[OTHER]

@@ -7,6 +7,7 @@ import re
 import time
 from pathlib import Path
 
+import pytest
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -91,6 +92,7 @@ def test_any_page_number_is_answered(viewer):
         assert viewer.get(p=page).status_code == 200
 
 
+@pytest.mark.no_cover  # a thousand lines take the same way
 def test_many_use_cases_come_in_pages_with_as_many_queries(viewer, monkeypatch):
     """A thousand use cases cost the queries of one."""
 
@@ -114,6 +116,7 @@ def test_many_use_cases_come_in_pages_with_as_many_queries(viewer, monkeypatch):
     assert 'href="?p=2"' in page.content.decode()
 
 
+@pytest.mark.no_cover  # a thousand lines take the same way
 def test_the_time_of_a_page_grows_with_what_it_shows(viewer, monkeypatch):
     """Five times as many use cases and overrides take no more than some five times as long."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from cache_core.errors import RemoteError
 from cache_core.layers.base import Create, Fetch, Store
+from tests.integration.row import GENEROUS
 
 THING = "{user_id:42}"
 FETCH = Fetch((THING,))
@@ -153,7 +154,7 @@ def test_a_hung_server_is_given_up_and_its_late_reply_ignored(private_redis, mak
         started = time.monotonic()
         with pytest.raises(RemoteError, match=r"no answer within 0\.1 s"):
             await layer.aperform(Fetch((), ("one",)))
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < GENEROUS
         server.resume()
         for _ in range(3):
             assert (await layer.aperform(Fetch((), ("two",)))).entries == (b"two",)

@@ -277,7 +277,7 @@ def test_a_node_that_dies_is_replaced_and_nothing_from_before_is_valid(
     assert not caught.value.is_outage
     assert layer.perform(Fetch(other)).versions != (None,)
     assert row.read(0, number) == row.database  # from its loader
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     doomed.wait(lambda: "role:master" in doomed.replica.command("INFO", "replication"))
     # The invalidation was lost on the way to the replica.
     doomed.wait(lambda: takes(doomed, key, before))

@@ -93,10 +93,10 @@ def test_nodes_work_at_the_same_time(spread, nodes):
     spread.read_timeout = 5
     spread.perform(Create(things, 60_000))
     for node in nodes:
-        node.command("CLIENT", "PAUSE", "1000", "ALL")
+        node.command("CLIENT", "PAUSE", "2000", "ALL")
     started = time.monotonic()
     assert None not in spread.perform(Fetch(things)).versions
-    assert time.monotonic() - started < 1.9
+    assert time.monotonic() - started < 3.9
 
 
 def test_a_cluster_that_is_gone_is_an_outage(make_layer):
@@ -229,11 +229,11 @@ def test_who_could_not_be_asked_any_more_is_not_blamed(nodes, make_layer):
 
 def test_a_call_has_one_deadline_for_all_nodes(perform, nodes, make_layer):
     """Also where every one of them hangs, and a connection has to be opened to each."""
-    layer = make_layer(setting(nodes, connect_timeout=1, write_timeout=1))
+    layer = make_layer(setting(nodes, connect_timeout=2, write_timeout=2))
     layer.ping()
     with hanging(nodes, 0, 1):
         seconds, _ = seconds_for(perform, layer, Bump(tuple(things_of(nodes)), 60_000))
-    assert 0.9 < seconds < 1.9
+    assert 1.9 < seconds < 3.9
 
 
 def test_who_does_not_need_a_node_that_hangs_does_not_wait_for_it(perform, spread, nodes):

@@ -801,7 +801,7 @@ def test_stopping_does_not_wait_for_anything(private_redis, transport, make_feed
         server.pause()
     started = time.monotonic()
     feed.connection.stop()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert not threads()
 
 
@@ -812,7 +812,7 @@ def test_stopping_interrupts_a_long_wait(redis_server, transport, make_feed):
     wait_until(lambda: feed.table.lease._last > 0)
     started = time.monotonic()
     feed.connection.stop()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 def test_a_thread_that_died_is_replaced_at_the_next_use(redis_server, make_feed, monkeypatch):
@@ -909,7 +909,7 @@ def test_asyncio_uses_the_same_thread(redis_server, transport, make_feed):
         feed.connection.stop()
 
     async def until(condition):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while not condition():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.005)
@@ -939,11 +939,11 @@ def test_a_process_that_forgets_to_stop_ends_all_the_same(redis_server, transpor
     command = [sys.executable, "-W", "error", "-c", FORGETFUL, url, transport, state]
     started = time.monotonic()
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr and "Fatal" not in done.stderr
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 # -- The bytes ---------------------------------------------------------------------------------------
