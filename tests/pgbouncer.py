@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from tests.postgres import PostgresServer, run_as
-from tests.servers import HOST, Server, ServerError
+from tests.servers import HOST, Server, ServerError, leave
 
 
 def find_pgbouncer() -> str | None:
@@ -18,14 +18,8 @@ def find_pgbouncer() -> str | None:
 
 def require_pgbouncer() -> None:
     """Skips the test where PgBouncer is not installed; fails it where ``CI=true``."""
-    import pytest
-
-    if find_pgbouncer() is not None:
-        return
-    text = "Not installed: pgbouncer. Run tests/tools/servers.sh pgbouncer."
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(text, pytrace=False)
-    pytest.skip(text)
+    if find_pgbouncer() is None:
+        leave("Not installed: pgbouncer. Run tests/tools/servers.sh pgbouncer.")
 
 
 class PgBouncer(Server):

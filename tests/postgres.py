@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.servers import HOST, Server, ServerError
+from tests.servers import HOST, Server, ServerError, leave
 
 USERS = ("postgres", "nobody")
 """Whom it runs as where the tests are run by root, which PostgreSQL refuses."""
@@ -28,19 +28,14 @@ def find_program(name: str) -> str | None:
 
 def require_postgres() -> None:
     """Skips the test where PostgreSQL or psycopg is not installed; fails it where ``CI=true``."""
-    import pytest
-
     missing = [name for name in ("initdb", "postgres") if find_program(name) is None]
     try:
         import psycopg  # noqa: F401  # asked for, not used
     except ImportError:
         missing.append("psycopg")
-    if not missing:
-        return
-    text = f"Not installed: {', '.join(missing)}. Run tests/tools/servers.sh postgres; make setup installs psycopg."
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(text, pytrace=False)
-    pytest.skip(text)
+    if missing:
+        advice = "Run tests/tools/servers.sh postgres; make setup installs psycopg."
+        leave(f"Not installed: {', '.join(missing)}. {advice}")
 
 
 class PostgresServer(Server):

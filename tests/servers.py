@@ -14,7 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,13 +50,17 @@ def require_server(name: str) -> str:
     """
     program = find_server(name)
     if program is None:
-        import pytest
-
-        text = f"The server {name!r} is not installed: {ADVICE[name]}."
-        if os.environ.get("CI", "").lower() in {"1", "true"}:
-            pytest.fail(text, pytrace=False)
-        pytest.skip(text)
+        leave(f"The server {name!r} is not installed: {ADVICE[name]}.")
     return program
+
+
+def leave(text: str) -> NoReturn:
+    """Skips the running test, and fails it where ``CI=true``; *text* says what it lacks."""
+    import pytest
+
+    if os.environ.get("CI", "").lower() in {"1", "true"}:
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
 
 
 def free_port() -> int:

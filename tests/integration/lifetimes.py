@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 from cache_core import Cache, Policy
@@ -126,6 +127,8 @@ def ends_during_a_refresh(url):
 
 def leaves_by_a_side_door(url):
     """A child of fork() leaves by os._exit(); its parent's connections go on."""
+    # Since Python 3.12 fork() warns of the cache's threads.
+    warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
     cache, get, _ = make(url)
     use(cache, get)
     for _ in range(3):

@@ -22,6 +22,7 @@ from cache_core.layers.redis.plain import (
     Write,
     as_client_error,
 )
+from tests.integration.row import PATIENT
 
 
 class Threads:
@@ -64,13 +65,13 @@ def connect(request):
 
 @pytest.fixture(params=["single", "cluster"])
 def do(request, connect):
-    """Carries out operations."""
+    """Carries out operations, and waits for a busy machine."""
     if request.param == "single":
         server = request.getfixturevalue("redis_server")
         server.flush()
-        return connect(server.url)
+        return connect({"url": server.url, **PATIENT})
     server = request.getfixturevalue("cluster")
-    return connect({"host": server.host, "port": server.port, "cluster": True})
+    return connect({"host": server.host, "port": server.port, "cluster": True, **PATIENT})
 
 
 def test_what_was_written_is_read(do):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import time
-from contextlib import suppress
 
 import pytest
 
 from cache_core.errors import RemoteError
 from cache_core.layers.base import Create, Fetch
-from tests.servers import RedisServer, ServerError, free_port, require_server
+from tests.servers import RedisServer, ServerError, free_port, leave, require_server
 
 x509 = pytest.importorskip("cryptography.x509")
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
@@ -65,12 +64,15 @@ def serve(tmp_path):
             tls = ["--tls-port", str(port), *files, "--tls-auth-clients", "no"]
             server = RedisServer(args=[*tls, *args])
             started.append(server)
-            with suppress(ServerError):
+            try:
                 server.start()
-                patient = {"connect_timeout": 2, "read_timeout": 2, "write_timeout": 2}
-                reach = {"host": "127.0.0.1", "port": port, "ssl": True, "ssl_ca_certs": crt}
-                return server, reach | patient
-        pytest.skip("this redis-server was built without TLS")
+            except ServerError as error:
+                said = str(error)
+                continue
+            patient = {"connect_timeout": 2, "read_timeout": 2, "write_timeout": 2}
+            reach = {"host": "127.0.0.1", "port": port, "ssl": True, "ssl_ca_certs": crt}
+            return server, reach | patient
+        leave(f"no redis-server with TLS could be started; was it built without? {said}")
 
     yield start
     for server in started:
