@@ -42,7 +42,7 @@ def require_chromium():
     driver = next(filter(None, map(shutil.which, DRIVERS)), None)
     if browser and driver:
         return browser, driver
-    leave(ADVICE)
+    return leave(ADVICE)
 
 
 def start_chromium(folder):

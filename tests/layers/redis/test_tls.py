@@ -72,7 +72,7 @@ def serve(tmp_path):
             patient = {"connect_timeout": 2, "read_timeout": 2, "write_timeout": 2}
             reach = {"host": "127.0.0.1", "port": port, "ssl": True, "ssl_ca_certs": crt}
             return server, reach | patient
-        leave(f"no redis-server with TLS could be started; was it built without? {said}")
+        return leave(f"no redis-server with TLS could be started; was it built without? {said}")
 
     yield start
     for server in started:
