@@ -126,10 +126,15 @@ class CachedFunction:
             kwargs: Those by keyword.
 
         Raises:
-            UnkeyableValue: The id or an argument has no stable text, a tenant has no id, or what
-                the call depends on cannot be told.
+            TenantMissing: A tenant has no id, whatever else is wrong.
+            UnkeyableValue: The id or an argument has no stable text, or what the call depends on
+                cannot be told.
         """
-        return self._identities.of(key[1:], args, kwargs)
+        try:
+            return self._identities.of(key[1:], args, kwargs)
+        except Exception:
+            self.binding.check_tenant(*args, **kwargs)
+            raise
 
     def read(self, scope: AnyScope, key: tuple[Hashable, ...], /, *args: Any, **kwargs: Any) -> Any:
         """A call that the hot path could not answer."""
@@ -243,18 +248,34 @@ class CachedFunction:
 
         Raises:
             DeclarationError: It is the handle of a method and was not given the object.
-            UnkeyableValue: An argument has no stable text.
+            UnkeyableValue: An argument has no stable text, or a callable of the declaration failed.
         """
         self._check_owner(args, kwargs)
-        key = self.binding.key(self.binding.bind(*args, **kwargs))
+        key = self.binding.key(self._items(args, kwargs))
         schema = self.use_case.schema
         return key if schema is None else replace(key, schema=schema.tail)
 
     def pending(self, /, *args: Any, **kwargs: Any) -> PartialCall:
-        """The call with these arguments, not made yet; raises as ``key`` does."""
+        """The call with these arguments, not made yet.
+
+        Raises:
+            DeclarationError: It is the handle of a method and was not given the object.
+            TypeError: The arguments do not fit the signature.
+            UnkeyableValue: As for ``key``.
+        """
         self._check_owner(args, kwargs)
-        key = (self.use_case.name, *self.binding.bind(*args, **kwargs))
+        key = (self.use_case.name, *self._items(args, kwargs))
         return PartialCall(self, key, *self.binding.arguments(*args, **kwargs))
+
+    def _items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Hashable, ...]:
+        """The items of the local key, whatever a callable of the declaration raises."""
+        try:
+            return self.binding.bind(*args, **kwargs)
+        except UnkeyableValue:
+            raise
+        except Exception as error:
+            self.binding.arguments(*args, **kwargs)  # raises where it is these that do not fit
+            raise UnkeyableValue(_printed(error)) from error
 
     def _check_owner(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Python hands the object on to a method, but not to the handles of a method."""

@@ -160,20 +160,27 @@ class Invalidating:
 
         Returns:
             How many entries of this process those were. Nobody knows how many a store has: they are
-            served to no one any more and end with their TTL.
+            served to no one any more and end with their TTL. Those of use cases with the consistency
+            "ttl" are served until then, as after any invalidation.
 
         Raises:
             DeclarationError, TenantMissing: As for ``invalidate_tenant``.
         """
         thing = self._of_tenant(levels)
-        self._invalidate([thing], 0)
-        return self._free(thing)
+        try:
+            self._invalidate([thing], 0)
+        finally:
+            freed = self._free(thing)
+        return freed
 
     async def aevict_tenant(self, **levels: object) -> int:
         """As ``evict_tenant``, for asyncio."""
         thing = self._of_tenant(levels)
-        await self._ainvalidate([thing], 0)
-        return self._free(thing)
+        try:
+            await self._ainvalidate([thing], 0)
+        finally:
+            freed = self._free(thing)
+        return freed
 
     def invalidate_use_case(self, use_case: str, *, buffer_ms: int = 0) -> Delivery:
         """Invalidates every entry of a use case.

@@ -98,6 +98,18 @@ def test_arguments_that_do_not_fit_are_refused(cache, users):
         cache.prefetch([partial(users.find)])
 
 
+@pytest.mark.parametrize(
+    "failing", [{"key": lambda number: 1 // number}, {"arg_adapters": {"number": (1).__floordiv__}}]
+)
+def test_a_call_whose_key_cannot_be_built_is_left_out(cache, store, failing):
+    """Whatever the user's callable raises: the call runs uncached, and the others are looked up."""
+    get = cache.cached(use_case="Get", ttl=60, **failing)(lambda number: number)
+    with cache.enable():
+        assert get.map([0, 1]) == [0, 1]
+        assert get.get_many([2, 0]) == {2: 2, 0: 0}
+    assert len(entries(store)) == 2
+
+
 def test_an_entity_without_text_is_refused(cache):
     """A mistake in the code is told, not swallowed."""
     with cache.enable(), pytest.raises(UnkeyableValue):

@@ -342,11 +342,14 @@ def test_an_explanation_is_plain_data(world):
 
 
 def test_what_cannot_be_explained_is_said(world):
-    """Another function, or an argument without a text."""
+    """Another function, an argument without a text, or a key function that fails."""
     with pytest.raises(DeclarationError, match="is not a cached function"):
         explain(len, 7)
     with pytest.raises(UnkeyableValue):
         explain(world.get_user, 7, object())
+    failing = Cache().cached(use_case="Get", ttl=60, key=lambda number: 1 // number)
+    with pytest.raises(UnkeyableValue, match="ZeroDivisionError"):
+        explain(failing(lambda number: number), 0)
 
 
 def test_each_reason_of_a_miss_or_bypass_has_words():

@@ -7,7 +7,7 @@ import inspect
 
 import pytest
 
-from cache_core import Cache, DeclarationError, Delivery, UnkeyableValue
+from cache_core import Cache, DeclarationError, Delivery, InvalidationFailed, UnkeyableValue
 from cache_core.events import Invalidated
 from cache_core.invalidating import Invalidating
 from cache_core.testing import FakeClock, FakeStore
@@ -179,6 +179,17 @@ def test_evicting_a_tenant_frees_the_memory_and_counts_it(cache, page):
     assert [cache.evict_tenant(organization=1) for _ in range(2)] == [2, 0]
     assert cache.evict_tenant(organization=11, user=1) == 1
     assert request(cache, page, 1) == 1
+
+
+def test_memory_is_freed_also_where_the_store_does_not_answer(clock):
+    """The error that the settings ask for comes; and nothing of the tenant stays here."""
+    store = FakeStore(clock)
+    cache = Cache(clock=clock, remote=store, on_invalidation_failure="raise")
+    of_tenants(cache)
+    store.down = True
+    with pytest.raises(InvalidationFailed):
+        cache.evict_tenant(organization=1)
+    assert cache.stats()["local"]["entries"] == 1
 
 
 def test_evicting_a_tenant_can_be_awaited(cache):

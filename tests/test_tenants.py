@@ -124,6 +124,28 @@ def test_a_cache_that_is_off_does_not_let_it_run(way):
     assert scoped.ran == []
 
 
+WRONG = {
+    "the tags fail": {"tags": lambda user_id: 1 // 0},
+    "a dependency fails": {"depends_on": lambda user_id: ("row", object())},
+    "the key function fails": {"key": lambda user_id: 1 // 0},
+    "an argument has no text": {"key": lambda user_id: 10**5000},
+}
+
+
+@pytest.mark.parametrize("wrong", list(WRONG))
+def test_whatever_else_is_wrong_it_does_not_run(way, kind, wrong):
+    """Where no key can be built a function runs uncached; not so for nobody."""
+    tenant, options = way
+    scoped = Scoped((tenant, {**options, **WRONG[wrong]}), kind)
+    with scoped.cache.enable():
+        with pytest.raises(TenantMissing):
+            scoped(None)
+        assert scoped.ran == []
+        assert scoped(1) == 1
+    counted = scoped.cache.stats()["use_cases"]["Get"]["bypasses"]
+    assert counted == {"all": {"tenant_missing": 1, "unkeyable": 1}}
+
+
 HANDLES = {
     "answer": lambda get: get.answer(None),
     "map": lambda get: get.map([None]),
@@ -159,6 +181,24 @@ def test_a_loader_inside_another_is_refused_as_well(way):
     with scoped.cache.enable(), pytest.raises(TenantMissing):
         outer()
     assert scoped.ran == []
+
+
+def test_what_a_loader_makes_of_a_refusal_is_not_kept(way):
+    """Nobody knows what it depends on: the next one may be somebody."""
+    scoped, ids = Scoped(way), [None, 1]
+
+    @scoped.cache.cached(use_case="Outer", ttl=60)
+    def outer():
+        try:
+            return scoped(ids[0])
+        except TenantMissing:
+            return "nobody"
+
+    with scoped.cache.enable():
+        assert outer() == "nobody"
+    ids.pop(0)
+    with scoped.cache.enable():
+        assert outer() == 1
 
 
 def test_refusals_are_counted_and_told(way):

@@ -150,7 +150,7 @@ class Joint(Generic[K, V]):
     def _look_up(self, key: K) -> Steps[Any]:
         """The value out of the store, or else out of the source; with ``cached``, its loader."""
         has_store = self._get is not None
-        stamps = stamps_of(self._own) if self._own is not None and has_store else None
+        stamps = stamps_of(self._own, key) if self._own is not None and has_store else None
         value: Any = NOT_FOUND
         if has_store and (self.cached is None or stamps is not None):
             try:

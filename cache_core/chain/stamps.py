@@ -38,23 +38,29 @@ class Stamped(NamedTuple):
 class Stamps:
     """The stamp of one load.
 
+    It names the entry too: the user's store may have one place for what are two entries of the cache,
+    as where the tenant is not in the link's key.
+
     Args:
         own: The cached function whose loader runs.
         loading: The load.
         flight: The flight that it leads.
+        asked: The key that the link was asked for.
     """
 
-    def __init__(self, own: CachedFunction, loading: LoadingScope, flight: Flight) -> None:
+    def __init__(
+        self, own: CachedFunction, loading: LoadingScope, flight: Flight, asked: Any
+    ) -> None:
         key: Any = flight.key
+        self._own, self._asked = own, asked
         self._found = loading.found
         self._scope = loading.real
         self.runtime = runtime = loading.runtime
         self._plan = runtime.plan(own)
         self._ttl = max(self._plan.local.ttl, self._plan.remote.ttl)
-        self._accept = own.accept
         # Versions that only this process knows say nothing to the next one.
         self._process = runtime.owner if runtime.remote is None else ""
-        self._digest = digest_of((), key[1]).hex()
+        self._digest = digest_of((own.binding.key(key[0][1:]).storage,), key[1]).hex()
 
     @property
     def are_safe(self) -> bool:
@@ -83,18 +89,25 @@ class Stamps:
             return NOT_FOUND  # whoever has an old value wants a new one
         value, stamp = kept
         process, digest, created_ms, extras = json.loads(stamp)
-        limit = negative_limit(self._plan, value)
-        ttl = self._ttl if limit is None else min(self._ttl, limit)
-        left = ttl - max(0.0, self.runtime.clock.wall() - created_ms / 1000)
-        if (process, digest) != (self._process, self._digest) or left <= 0:
+        if (process, digest) != (self._process, self._digest):
             return NOT_FOUND
-        if not (yield from self._hold(extras)):
+        left = self._ttl_of(value) - max(0.0, self.runtime.clock.wall() - created_ms / 1000)
+        if left <= 0 or not (yield from self._hold(extras)):
             return NOT_FOUND
-        if self._accept is not None and not self._accept(value):
+        accept = self._own.accept
+        if accept is not None and not accept(value):
             return NOT_FOUND
         self._found.add([thing for thing, _ in extras], [version for _, version in extras])
         self._found.ttl = left
         return value
+
+    def _ttl_of(self, value: Any) -> float:
+        """Seconds that *value* lives from its load on, by the policy and the declaration."""
+        wish = None
+        if self._own.result_ttl is not None:
+            wish = self._own.result_ttl(value, (self._asked,), {})
+        limits = (self._ttl, negative_limit(self._plan, value), wish)
+        return min([limit for limit in limits if limit is not None])
 
     def _hold(self, extras: Extras) -> Steps[bool]:
         """Whether what the value was found to depend on has the same versions still."""
@@ -106,12 +119,17 @@ class Stamps:
         return all(versions.of(thing) == version for thing, version in extras)
 
 
-def stamps_of(own: CachedFunction) -> Stamps | None:
-    """The stamps of *own*'s load that is running; None where it is not going to be kept."""
+def stamps_of(own: CachedFunction, asked: Any) -> Stamps | None:
+    """The stamps of *own*'s load that is running; None where it is not going to be kept.
+
+    Args:
+        own: The cached function of a link.
+        asked: The key that the link was asked for.
+    """
     scope = own.cache.current_scope()
     if not isinstance(scope, LoadingScope) or scope.flight is None:
         return None  # only what leads a flight is kept, and knows what it depends on
     key: Any = scope.flight.key
     if key[0][0] != own.use_case.name:
         return None  # the load of another function, which calls this one past the cache
-    return None if own.late is not None else Stamps(own, scope, scope.flight)
+    return None if own.late is not None else Stamps(own, scope, scope.flight, asked)

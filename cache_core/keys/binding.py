@@ -123,6 +123,8 @@ class Binding:
             return False
         if name == self._roles.id_name:
             return self._roles.id_adapter is None
+        if self._roles.key is not None:
+            return False  # also where a parameter is called as what stands for all of them
         return name in names and name not in self._roles.adapters
 
     def _is_only_id(self, parameter: Parameter) -> bool:

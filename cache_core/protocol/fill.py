@@ -44,6 +44,9 @@ _PRIVATE = frozenset(
 )
 
 
+_Why = tuple[Reason, str]
+"""Why a value is not kept, and what there is to say of it."""
+
 # For these reasons the next load, under the same versions, is not going to be kept either.
 _LASTING = frozenset(
     {Reason.TOO_MANY_DEPENDENCIES, Reason.UNKNOWN_DEPENDENCY, Reason.OLD_DEPENDENCY}
@@ -56,8 +59,7 @@ def settle(call: Call, loaded: Loaded) -> Steps[FlightOutcome]:
         _check(call)
         yield from complete(call, loaded)
         _check(call)
-        _limit(call, loaded)
-        entry = yield from _keep(call, loaded)
+        entry = yield from _keep(call, loaded, _limit(call, loaded))
         return Unshared() if entry is None else Landed(entry)
     except GoPast as past:
         _not_stored(call, None, past.reason, past.detail)
@@ -65,10 +67,6 @@ def settle(call: Call, loaded: Loaded) -> Steps[FlightOutcome]:
         # As long as the source is behind, so is each load.
         is_behind = past.reason is Reason.TOO_YOUNG and call.plan.effective.source_lag
         return Unshared(past.reason) if past.reason in _LASTING or is_behind else Abandoned()
-    except Unstorable as error:
-        _not_stored(call, None, Reason.UNSTORABLE, str(error))
-        remember_value(call, Reason.UNSTORABLE, loaded.value)
-        return Unshared(Reason.UNSTORABLE)
     except Exception as error:  # noqa: BLE001 - the value is there, and its caller gets it
         call.failed("keep", error)
         remember_value(call, Reason.REMOTE_ERROR, loaded.value)
@@ -86,18 +84,35 @@ def _check(call: Call) -> None:
         raise GoPast(spoiled)
 
 
-def _limit(call: Call, loaded: Loaded) -> None:
-    """Takes over what the declaration says of how long this very value lives."""
+def _limit(call: Call, loaded: Loaded) -> _Why:
+    """Takes over what the declaration says of how long this very value lives.
+
+    Returns:
+        Why the value is not kept, should it turn out to have no time to live.
+    """
     ttl_of, found = call.target.result_ttl, call.found
+    if found.skipped:
+        return Reason.SKIPPED, ""
     if ttl_of is None or type(loaded.value) is Failed:
-        return
-    ttl = ttl_of(loaded.value, call.args, call.kwargs)
+        return Reason.NO_TTL, ""
+    try:
+        ttl = ttl_of(loaded.value, call.args, call.kwargs)
+    except Unstorable as error:
+        found.ttl = 0.0
+        return Reason.UNSTORABLE, str(error)
     if ttl is not None and (found.ttl is None or ttl < found.ttl):
         found.ttl = ttl
+    return Reason.NO_TTL, ""
 
 
-def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
-    """Puts a loaded value into the layers that take part, under the stamp from before the load."""
+def _keep(call: Call, loaded: Loaded, why_not: _Why) -> Steps[Kept | None]:
+    """Puts a loaded value into the layers that take part, under the stamp from before the load.
+
+    Args:
+        call: What it was loaded for.
+        loaded: The value.
+        why_not: Why it is not kept, where it has no time to live.
+    """
     runtime, plan, lifetime = call.runtime, call.plan, lifetime_of(call, loaded)
     life = jittered(lifetime.fresh, runtime.random())
     weight = data = None
@@ -113,7 +128,7 @@ def _keep(call: Call, loaded: Loaded) -> Steps[Kept | None]:
         call.remember(entry)
         plan.tally.fills.add(call.storage, call.stamp, call.started, _changed_ago(call))
     if lifetime.fresh <= 0:
-        _not_stored(call, None, Reason.SKIPPED if call.found.skipped else Reason.NO_TTL)
+        _not_stored(call, None, *why_not)
     if entry is not None and data is not None:
         try:
             unlock = runtime.owner if call.locked else ""

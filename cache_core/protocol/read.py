@@ -55,6 +55,7 @@ def read(call: Call) -> Steps[Any]:
     except (GoPast, Unstorable) as past:
         reason, detail = _why(past)
     except TenantMissing as error:
+        call.spoil_outer(Reason.UNKNOWN_DEPENDENCY)
         note_past(call, Reason.TENANT_MISSING, str(error))
         raise
     except Exception as error:  # noqa: BLE001 - also what a layer, codec or adapter must not raise

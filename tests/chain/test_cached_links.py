@@ -386,6 +386,40 @@ def test_none_is_kept_by_the_users_store_for_as_long_as_the_policy_says(clock):
     assert (request(), len(asked)) == (1, 2)
 
 
+@pytest.mark.parametrize("consistency", ["request", "ttl"])
+def test_tenants_share_nothing_in_the_users_store(clock, kind, consistency):
+    """Who asks may not be in the link's key, and without invalidation no versions tell them apart."""
+    cache, who, store = Cache(clock=clock), [], {}
+    policy = Policy(ttl=60, consistency=consistency)
+    link = kind(
+        lambda key: (who[0], key),
+        store=store,
+        cached=cache.cached(use_case="C", policy=policy, tenant={"org": lambda key: who[0]}),
+    )
+    for name in ("mine", "theirs"):
+        who[:] = [name]
+        with cache.enable():
+            found = link("a")
+            assert (found if kind is Link else asyncio.run(found)) == (name, "a")
+    assert len(store) == 1
+
+
+def test_a_result_in_the_users_store_lives_as_long_as_it_says(clock):
+    """From its load on, and not anew each time that it is taken out of there."""
+    cache, asked = Cache(clock=clock), []
+    link = Link(
+        lambda key: asked.append(key) or key,
+        store={},
+        cached=cache.cached(use_case="C", ttl=300, result_ttl=lambda value, key: len(value + key)),
+    )
+    for age, loads in ((0, 1), (9, 1), (9, 2)):
+        clock.advance(age)
+        cache.runtime.local.clear()
+        with cache.enable():
+            assert link("seven") == "seven"
+        assert len(asked) == loads
+
+
 def test_a_cancelled_call_leaves_nothing_behind_in_its_task(clock):
     """A task that goes on after its time was up does not collect what its later calls tell."""
     cache, told = Cache(clock=clock), []

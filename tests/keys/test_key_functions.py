@@ -69,6 +69,13 @@ def test_tenants_are_in_the_key_besides(tenant):
     assert key(binding, "x", "en") != key(binding, "x", "de")
 
 
+def test_a_parameter_called_key_is_not_what_the_key_function_returns():
+    """Its result is called so too; a tenant in that parameter is in the key nonetheless."""
+    binding = Binding(Roles(lambda key: key, key=lambda key: "same", tenant={"org": "key"}), "Find")
+    assert key(binding, "a").storage == "{uc:Find}?key=same&tenant.org=a#Find"
+    assert binding.bind("a") != binding.bind("b")
+
+
 def test_a_method_needs_no_word_about_self():
     """The function is given the object, and says what of it matters."""
 
@@ -117,6 +124,17 @@ def test_one_that_fails_breaks_no_call():
     figures = cache.stats()["use_cases"]["Get"]
     assert figures["bypasses"] == {"all": {"unkeyable": 2}}
     assert figures["hits"]["request"] == 1
+
+
+def test_where_it_fails_there_is_no_key_to_give():
+    """An error of ours, whatever it raised; arguments that do not fit are told as such."""
+    get = Cache().cached(use_case="Get", ttl=60, key=lambda number: 1 // number)(
+        lambda number: number
+    )
+    with pytest.raises(UnkeyableValue, match="ZeroDivisionError: integer"):
+        get.invalidate(0)
+    with pytest.raises(TypeError, match="missing 1 required"):
+        get.invalidate()
 
 
 def test_the_handles_ask_it_too():

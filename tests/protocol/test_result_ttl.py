@@ -12,7 +12,9 @@ from cache_core import Cache, DeclarationError
 from cache_core.events import NotStored
 from cache_core.testing import FakeClock
 from tests.protocol.rows import IN_EACH_LAYER, SYNC_AND_ASYNC, TTL, Down, Row
+from tests.protocol.test_flights import until, waiters
 from tests.protocol.test_read import Make
+from tests.protocol.worlds import start
 
 
 def limited(make_cache: Make, said: Callable[..., object], **more: Any) -> Row:
@@ -116,6 +118,44 @@ def test_two_reads_of_a_request_agree_nonetheless(make_cache: Make) -> None:
     with row.cache.enable():
         assert [row.call(), row.call()] == [0, 0]
     assert row.reads == 1
+
+
+def test_who_waits_for_such_a_load_gets_its_value(make_cache: Make) -> None:
+    """A mistake in it is no reason for a crowd at the database."""
+    row = limited(make_cache, WRONG["raises"])
+    row.hang()
+    calls = [start(row.request) for _ in range(3)]
+    until(lambda: waiters(row.cache) == 2)
+    row.finish(loads=1)
+    assert [call.result(10).value for call in calls] == [0, 0, 0]
+    assert row.reads == 1
+
+
+def test_what_is_made_from_it_is_kept(make_cache: Make) -> None:
+    """What the result depends on is known all the same."""
+    row = limited(make_cache, WRONG["raises"])
+
+    @row.cache.cached(use_case="Outer", ttl=TTL)
+    def outer() -> Any:
+        return row.call()
+
+    for _ in range(2):
+        with row.cache.enable():
+            outer()
+    assert row.reads == 1
+    row.cache.invalidate("row", 1)
+    with row.cache.enable():
+        outer()
+    assert row.reads == 2
+
+
+def test_what_the_loader_does_not_want_kept_is_not_asked_about(make_cache: Make) -> None:
+    """It may be something that stands for no result."""
+    asked: list[object] = []
+    row = limited(make_cache, lambda *args: asked.append(args))
+    row.during = lambda: row.cache.loading().skip()
+    row.request()
+    assert asked == []
 
 
 def test_an_error_that_is_an_answer_is_no_result(make_cache: Make, clock: FakeClock) -> None:

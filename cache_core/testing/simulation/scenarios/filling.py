@@ -160,10 +160,10 @@ def a_busy_site(world: CacheWorld) -> None:
 
 
 def _stamped_late(keep: Any) -> Any:
-    def keep_late(call: Any, loaded: Any) -> Any:
+    def keep_late(call: Any, *more: Any) -> Any:
         store = call.runtime.remote.store
         call.stamp = tuple([store.epoch + store.versions[thing][0] for thing in call.things])
-        return keep(call, loaded)
+        return keep(call, *more)
 
     return keep_late
 
