@@ -9,7 +9,7 @@ BENCH_SETUP := $(BENCH)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-flask test lint types screenshots messages bench bench-faults stress prove docs-check clean
+.PHONY: help setup demo demo-flask test coverage lint types screenshots messages bench bench-faults stress prove docs-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,9 +26,13 @@ demo: $(SETUP)  ## Django over real data: a narrated run, then a site to look at
 demo-flask: $(SETUP)  ## the same with Flask
 	@$(RUN) example_projects/flask_catalog/demo.py $(ARGS)
 
-test: $(SETUP)  ## all tests with branch coverage (ARGS="tests/keys -x": those, by pytest)
+test: $(SETUP)  ## all tests (ARGS="tests/keys -x": those, by pytest)
 	@tests/tools/servers.sh redis memcached postgres pgbouncer chromium
 	@$(RUN) $(if $(strip $(ARGS)),-m pytest $(ARGS),tests/tools/run_all.py)
+
+coverage: $(SETUP)  ## all tests, with branch coverage
+	@tests/tools/servers.sh redis memcached postgres pgbouncer chromium
+	@$(RUN) tests/tools/run_all.py --coverage $(ARGS)
 
 lint: $(SETUP)  ## ruff, formatting, import contracts
 	$(RUN) -m ruff check
