@@ -235,6 +235,8 @@ def _layer(call: Call, layer: Layer, asked: _Asked) -> LayerState:
     policy = call.plan.effective.layer(layer)
     held, is_sticky = asked.held[at], call.plan.effective.sticky == "entity"
     entry = held if isinstance(held, Kept) else None
+    # Memory may keep a value for a shorter time than it lives in the store.
+    ends = 0.0 if entry is None else entry.ends if at else entry.fresh_until
     return LayerState(
         layer,
         off=(call.local_off, call.remote_off)[at],
@@ -243,7 +245,7 @@ def _layer(call: Call, layer: Layer, asked: _Asked) -> LayerState:
         bucket=bucket(call.plan.use_case, layer.value, call.identity.unit) if is_sticky else None,
         reason=asked.reasons[at],
         age=None if entry is None else max(0.0, call.started - entry.created),
-        left=None if entry is None else max(0.0, entry.ends - call.started),
+        left=None if entry is None else max(0.0, ends - call.started),
         size=asked.size if layer is Layer.REMOTE else None,
         filled_by=None if entry is None else _filler(call, entry),
     )

@@ -123,6 +123,19 @@ def test_what_is_too_old_is_a_miss(world):
     assert world.told().reason is Reason.EXPIRED
 
 
+def test_each_layer_tells_how_long_it_serves_the_value(world):
+    """Memory by its own TTL, which may be over while the store goes on; a store shortens at random."""
+    world.cache.override("GetUser", Policy(ttl_local=5))
+    world.read()
+    world.clock.advance(2)
+    local, remote = world.told().layers
+    assert local.left == 3
+    assert 300 * 0.9 - 2 <= remote.left <= 298
+    world.clock.advance(4)
+    local, _ = world.told().layers
+    assert (local.reason, local.left) == (Reason.EXPIRED, 0)
+
+
 def test_a_lost_version_is_a_miss(world):
     """The store has the entry, but not what it was computed under."""
     world.read()
