@@ -175,8 +175,8 @@ class OverrideStoreContract:
         if self.forge is None:
             pytest.skip("nobody can write a malformed record")
         store.write([set_to("A", override()), set_to("B", override(7)), set_to("C", override())])
-        type(self).forge(store, "A", '{"policy": {"ramp_remote": 900}}')  # type: ignore[misc]
-        type(self).forge(store, "C", '{"policy": "__import__"}')  # type: ignore[misc]
+        type(self).forge(store, "A", '{"policy": {"ramp_remote": 900}}')  # type: ignore[misc]  # as just seen
+        type(self).forge(store, "C", '{"policy": "__import__"}')  # type: ignore[misc]  # as just seen
         snapshot = store.load()
         assert list(snapshot.overrides) == ["B"]
         assert "900" in snapshot.malformed["A"]
@@ -190,7 +190,7 @@ class OverrideStoreContract:
             pytest.skip("nobody can write past the store")
         store.write([set_to("A", before := override())])
         record = {**before.to_record(), "policy": {"ramp_remote": 7}}
-        type(self).forge(store, "A", json.dumps(record))  # type: ignore[misc]
+        type(self).forge(store, "A", json.dumps(record))  # type: ignore[misc]  # as just seen
         with pytest.raises(OverrideConflict) as caught:
             store.write([set_to("A", override(), before.revision)])
         theirs = caught.value.theirs
