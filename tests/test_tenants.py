@@ -89,6 +89,16 @@ def test_without_a_tenant_it_does_not_run(way, kind, enabled, id):
     assert scoped.cache.stats()["local"]["entries"] == 0
 
 
+def test_the_error_says_which_call_is_refused_and_what_to_do(way, kind):
+    """Whether it was found out before the key was built or after."""
+    scoped = Scoped(way, kind)
+    with scoped.cache.enable(), pytest.raises(TenantMissing) as caught:
+        scoped(None)
+    assert str(caught.value).startswith("The call of 'Get' is refused. ")
+    assert "'user'" in str(caught.value)
+    assert "Give the id of a tenant, or one that stands for no tenant" in str(caught.value)
+
+
 def test_with_a_tenant_it_runs(way, kind):
     """Each has its own entry; without caching each call is a load."""
     scoped = Scoped(way, kind)

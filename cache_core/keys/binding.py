@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from inspect import Parameter
 from typing import Any, cast
 
+from cache_core.errors import TenantMissing
 from cache_core.keys.function import STARS
 from cache_core.keys.key import Entity, Key
 from cache_core.keys.roles import Adapter, Roles
@@ -236,7 +237,10 @@ class Binding:
         Raises:
             TenantMissing: A tenant has no id.
         """
-        self._ids(*args, **kwargs)
+        try:
+            self._ids(*args, **kwargs)
+        except TenantMissing as error:
+            raise TenantMissing(f"The call of {self.use_case!r} is refused. {error}") from error
 
     def path(
         self, items: Sequence[Hashable], args: Sequence[Any], kwargs: Mapping[str, Any]
